@@ -1,0 +1,41 @@
+# Postrider. `make demo` runs the main job, `make test` all that tests it.
+TAGS   = sqlite_fts5 sqlite_omit_load_extension netgo osusergo
+GOTAGS = -tags "$(TAGS)"
+FUZZTIME ?= 10s
+
+.PHONY: build demo test lint fuzz bench docker-test clean
+
+build:
+	@mkdir -p bin
+	CGO_ENABLED=1 go build $(GOTAGS) -o bin/ ./cmd/...
+
+# Alice to Bob in six steps: two complete servers and a DNS, on loopback.
+demo: build
+	@bin/postrider demo
+
+# Installs the clients that the tests use (by apt, where it may), then runs
+# every test under the race detector.
+test:
+	@scripts/install-test-tools
+	CGO_ENABLED=1 go test $(GOTAGS) -race -timeout 20m ./...
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	  if [ -n "$$unformatted" ]; then echo "not gofmt-ed: $$unformatted" >&2; exit 1; fi
+	go vet $(GOTAGS) ./...
+	go tool staticcheck $(GOTAGS) ./...
+
+# Every fuzz target for FUZZTIME each.
+fuzz:
+	@scripts/fuzz-all $(FUZZTIME) "$(TAGS)"
+
+bench:
+	go test $(GOTAGS) -run '^$$' -bench . -benchmem ./...
+
+# Two organisations and a DNS in containers: Alice's message by MX to Bob.
+docker-test:
+	@scripts/install-test-tools
+	@scripts/docker-test
+
+clean:
+	rm -rf bin
