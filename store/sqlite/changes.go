@@ -1,0 +1,108 @@
+package sqlite
+
+import (
+	"context"
+	"slices"
+
+	"postrider/store"
+)
+
+// Changes tells what became of a mailbox after since, from one snapshot.
+func (e *Engine) Changes(ctx context.Context, box store.MailboxID, since store.ModSeq) (store.Delta, error) {
+	var d store.Delta
+	err := e.read(ctx, "changes", func(t *tx) error {
+		d = store.Delta{}
+		var floor int64
+		if err := mailboxByID(t, box, &d.Mailbox, &floor); err != nil {
+			return wrap("changes", err)
+		}
+		if since >= d.Mailbox.ModSeq && since > 0 {
+			return nil
+		}
+		d.Full = since <= 0 || int64(since) < floor
+		if d.Full {
+			d.Changed = make([]store.Row, 0, d.Mailbox.Total)
+			return changedRows(t, box, "SELECT "+rowColumns+" FROM message WHERE acct = ?1 AND mbox = ?2 ORDER BY uid", 0, &d.Changed)
+		}
+		if err := changedRows(t, box, "SELECT "+rowColumns+" FROM message INDEXED BY message_modseq WHERE acct = ?1 AND mbox = ?2 AND modseq > ?3", int64(since), &d.Changed); err != nil {
+			return err
+		}
+		slices.SortFunc(d.Changed, func(a, b store.Row) int { return int(int64(a.UID) - int64(b.UID)) })
+		var err error
+		d.Gone, err = goneSince(t, box, since)
+		return err
+	})
+	if err != nil {
+		return store.Delta{}, err
+	}
+	return d, nil
+}
+
+const rowColumns = "uid, modseq, flags, keywords, received, saved, size, email_id, thread_id"
+
+func changedRows(t *tx, box store.MailboxID, query string, since int64, rows *[]store.Row) error {
+	in := args(int64(box.Account), box.N, since)
+	if since == 0 {
+		in = in[:2]
+	}
+	return t.each(query, in, func(scan func(...any) error) error {
+		var uid, modseq, system, received, saved int64 // plain numbers are scanned without reflection
+		var r store.Row
+		err := scan(&uid, &modseq, &system, &r.Flags.Keywords, &received, &saved, &r.Size, &r.EmailID, &r.ThreadID)
+		r.UID, r.ModSeq, r.Flags.System = store.UID(uid), store.ModSeq(modseq), store.System(system)
+		r.Received, r.Saved = fromMicros(received), fromMicros(saved)
+		*rows = append(*rows, r)
+		return err
+	})
+}
+
+// Shapes returns the shape of each message that has one.
+func (e *Engine) Shapes(ctx context.Context, box store.MailboxID) (map[store.UID]store.Shape, error) {
+	var shapes map[store.UID]store.Shape
+	err := e.read(ctx, "shapes", func(t *tx) error {
+		shapes = map[store.UID]store.Shape{}
+		if err := mailboxIsThere(t, "shapes", box); err != nil {
+			return err
+		}
+		return t.each("SELECT uid, shape FROM message INDEXED BY message_shape WHERE acct = ?1 AND mbox = ?2 AND shape <> 0",
+			args(int64(box.Account), box.N), func(scan func(...any) error) error {
+				var uid store.UID
+				var shape store.Shape
+				err := scan(&uid, &shape)
+				shapes[uid] = shape
+				return err
+			})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return shapes, nil
+}
+
+// goneSince reads the runs of messages expunged after since.
+func goneSince(t *tx, box store.MailboxID, since store.ModSeq) (store.UIDSet, error) {
+	var runs []store.UIDRange
+	err := t.each("SELECT uid_lo, uid_hi FROM gone WHERE acct = ?1 AND mbox = ?2 AND modseq > ?3",
+		args(int64(box.Account), box.N, int64(since)),
+		func(scan func(...any) error) error {
+			var r store.UIDRange
+			err := scan(&r.Lo, &r.Hi)
+			runs = append(runs, r)
+			return err
+		})
+	return joinRuns(runs), err
+}
+
+// joinRuns sorts runs and joins those that touch or overlap.
+func joinRuns(runs []store.UIDRange) store.UIDSet {
+	slices.SortFunc(runs, func(a, b store.UIDRange) int { return int(int64(a.Lo) - int64(b.Lo)) })
+	var s store.UIDSet
+	for _, r := range runs {
+		if n := len(s); n > 0 && int64(r.Lo) <= int64(s[n-1].Hi)+1 {
+			s[n-1].Hi = max(s[n-1].Hi, r.Hi)
+		} else {
+			s = append(s, r)
+		}
+	}
+	return s
+}

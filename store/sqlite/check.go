@@ -1,0 +1,108 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+)
+
+// maxFindings bounds how much one kind of damage is told of.
+const maxFindings = 50
+
+// Check verifies every invariant and returns what it found wrong.
+func (e *Engine) Check(ctx context.Context, deep bool) ([]string, error) {
+	k := &checker{e: e, deep: deep}
+	err := e.read(ctx, "check", func(t *tx) error {
+		if err := k.database(t); err != nil {
+			return err
+		}
+		for _, r := range rules() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := k.lines(t, r.query); err != nil {
+				return fmt.Errorf("%w in %s", err, r.query)
+			}
+		}
+		return k.names(t)
+	})
+	if err == nil {
+		err = k.bodies(ctx)
+	}
+	if err == nil {
+		err = k.rows(ctx)
+	}
+	return k.found, wrap("check", err)
+}
+
+// checker is one Check under way.
+type checker struct {
+	e     *Engine
+	deep  bool
+	found []string
+	gone  []*stored // of one batch: no record where they should be
+}
+
+func (k *checker) say(format string, args ...any) {
+	k.found = append(k.found, fmt.Sprintf(format, args...))
+}
+
+// lines adds what a query answers, up to maxFindings.
+func (k *checker) lines(t *tx, query string) error {
+	n := 0
+	return t.each(query, nil, func(scan func(...any) error) error {
+		var s string
+		if err := scan(&s); err != nil {
+			return err
+		}
+		switch n++; {
+		case n <= maxFindings:
+			k.found = append(k.found, s)
+		case n == maxFindings+1:
+			k.say("… and more of the same kind")
+		}
+		return nil
+	})
+}
+
+// database has SQLite verify its own structure.
+func (k *checker) database(t *tx) error {
+	query := "PRAGMA quick_check(20)"
+	if k.deep {
+		query = "PRAGMA integrity_check(20)"
+	}
+	err := t.each(query, nil, func(scan func(...any) error) error {
+		var s string
+		if err := scan(&s); err != nil {
+			return err
+		}
+		if s != "ok" {
+			k.say("database: %s", s)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return t.each("PRAGMA foreign_key_check", nil, func(scan func(...any) error) error {
+		var table, parent string
+		var rowid, n any
+		err := scan(&table, &rowid, &parent, &n)
+		k.say("table %s, row %v: what it refers to in %s is not there", table, rowid, parent)
+		return err
+	})
+}
+
+// names verifies the form of mailbox names.
+func (k *checker) names(t *tx) error {
+	return t.each("SELECT acct, id, name FROM mailbox", nil, func(scan func(...any) error) error {
+		var acct, id int64
+		var name string
+		if err := scan(&acct, &id, &name); err != nil {
+			return err
+		}
+		if clean, err := cleanName("check", name); err != nil || clean != name {
+			k.say("mailbox %d/%d has the name %q, which cannot be", acct, id, name)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,164 @@
+package sqlite
+
+import (
+	"context"
+
+	"postrider/store"
+)
+
+// copied is what the op table keeps of a Copy.
+type copied struct {
+	UIDValidity uint32
+	Source      store.UIDSet
+	First       store.UID // of Dest, which is without gaps
+}
+
+func (c copied) result() store.CopyResult {
+	r := store.CopyResult{UIDValidity: c.UIDValidity}
+	next := c.First
+	for u := range c.Source.All() {
+		r.Source, r.Dest = append(r.Source, u), append(r.Dest, next)
+		next++
+	}
+	return r
+}
+
+// Copy copies or moves messages, in ascending order of UID.
+func (e *Engine) Copy(ctx context.Context, op store.OpID, from store.MailboxID, uids store.UIDSet, to store.MailboxID, move bool) (store.CopyResult, error) {
+	name, submit := "copy", e.write
+	if move {
+		name, submit = "move", e.writeFreeing // to the trash, also when the disk is full
+	} else if err := e.room(ctx, name); err != nil {
+		return store.CopyResult{}, err
+	}
+	var done copied
+	err := submit(ctx, name, func(t *tx) error {
+		done = copied{}
+		acct := int64(from.Account)
+		if found, err := opDone(t, acct, op, name, &done); found || err != nil {
+			return err
+		}
+		c := &copier{t: t, from: from, to: to, move: move}
+		for _, box := range []store.MailboxID{from, to} {
+			if err := mailboxIsThere(t, name, box); err != nil {
+				return err
+			}
+		}
+		if err := c.run(uids); err != nil {
+			return err
+		}
+		done = c.done
+		return opRecord(t, acct, op, name, &done)
+	})
+	if err != nil {
+		return store.CopyResult{}, err
+	}
+	return done.result(), nil
+}
+
+// copier is one Copy under way.
+type copier struct {
+	t        *tx
+	from, to store.MailboxID
+	move     bool
+	sum      counts
+	done     copied
+	into, at int64 // modseq of the target and, if moved, of the source
+}
+
+func (c *copier) run(uids store.UIDSet) error {
+	for _, r := range uids {
+		if err := c.find(r); err != nil {
+			return err
+		}
+	}
+	if len(c.done.Source) == 0 {
+		return c.t.get("SELECT uidvalidity FROM mailbox WHERE acct = ?1 AND id = ?2", args(int64(c.to.Account), c.to.N), &c.done.UIDValidity)
+	}
+	if err := c.bump(); err != nil {
+		return err
+	}
+	next := int64(c.done.First)
+	for _, r := range c.done.Source {
+		if err := c.insert(r, next); err != nil {
+			return err
+		}
+		next += int64(r.Hi) - int64(r.Lo) + 1
+	}
+	if !c.move {
+		return nil
+	}
+	if err := deleteRows(c.t, c.from, c.done.Source, c.at); err != nil {
+		return err
+	}
+	var less counts
+	less.add(c.sum, -1)
+	return changeMailbox(c.t, c.from, c.at, less)
+}
+
+// find notes the messages of a range that are there.
+func (c *copier) find(r store.UIDRange) error {
+	return c.t.each("SELECT uid, flags, size FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4 ORDER BY uid",
+		args(int64(c.from.Account), c.from.N, int64(r.Lo), int64(r.Hi)),
+		func(scan func(...any) error) error {
+			var uid store.UID
+			var flags store.System
+			var size int64
+			if err := scan(&uid, &flags, &size); err != nil {
+				return err
+			}
+			c.done.Source = addUID(c.done.Source, uid)
+			c.sum.add(countOf(flags, size), 1)
+			return nil
+		})
+}
+
+// bump changes the counters and takes the target's UIDs. A move within one
+// account does not grow it.
+func (c *copier) bump() (err error) {
+	bytes, n := c.sum.bytes, c.sum.total
+	if c.move && c.from.Account == c.to.Account {
+		bytes, n = 0, 0
+	}
+	if c.into, err = bumpAccount(c.t, int64(c.to.Account), bytes, n); err != nil {
+		return err
+	}
+	c.at = c.into
+	if c.move && c.from.Account != c.to.Account {
+		if c.at, err = bumpAccount(c.t, int64(c.from.Account), -bytes, -n); err != nil {
+			return err
+		}
+	}
+	var next int64
+	err = c.t.get("UPDATE mailbox SET uidnext = uidnext + ?3 WHERE acct = ?1 AND id = ?2 RETURNING uidnext, uidvalidity",
+		args(int64(c.to.Account), c.to.N, c.sum.total), &next, &c.done.UIDValidity)
+	if err := checkUID(next, err); err != nil {
+		return err
+	}
+	c.done.First = store.UID(next - c.sum.total)
+	return changeMailbox(c.t, c.to, c.into, c.sum)
+}
+
+// insert copies the rows of a run in which no UID is missing; the first
+// becomes next.
+func (c *copier) insert(r store.UIDRange, next int64) error {
+	in := args(int64(c.from.Account), c.from.N, int64(r.Lo), int64(r.Hi))
+	if !c.move {
+		_, err := c.t.exec(`UPDATE body SET refs = refs + more.n FROM (SELECT body, count(*) AS n FROM message
+			WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4 GROUP BY body) AS more WHERE body.id = more.body`, in...)
+		if err != nil {
+			return err
+		}
+	}
+	// The sum has the message's place in it: the old one goes and the new one
+	// comes by XOR, which in SQL is (a | b) - (a & b).
+	moved := placeOf(int64(c.from.Account), c.from.N, 0) ^ placeOf(int64(c.to.Account), c.to.N, 0)
+	_, err := c.t.exec(`INSERT INTO message (acct, mbox, uid, modseq, created_modseq, flags, keywords, received, saved,
+			size, body, email_id, thread_id, sum, origin, prefix, cut, shape)
+		SELECT ?5, ?6, next, ?8, ?8, flags, keywords, received, ?9, size, body, email_id, thread_id,
+			(sum | moved) - (sum & moved), origin, prefix, cut, shape
+		FROM (SELECT *, uid + ?7 AS next, ?10 | ((uid | (uid + ?7)) - (uid & (uid + ?7))) AS moved
+			FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4) ORDER BY uid`,
+		append(in, int64(c.to.Account), c.to.N, next-int64(r.Lo), c.into, c.t.now, moved)...)
+	return err
+}

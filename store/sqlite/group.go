@@ -1,0 +1,255 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"postrider/internal/maillog"
+	"postrider/store"
+)
+
+// Limits of one group of writes, so that the first does not wait long for the
+// last, nor the log grow without a checkpoint.
+const (
+	groupWrites = 256
+	groupTime   = 25 * time.Millisecond
+)
+
+// writer is the goroutine that owns the writing connection.
+type writer struct {
+	e    *Engine
+	conn *conn // nil after a failure, until it is opened again
+}
+
+func (w *writer) run() {
+	defer close(w.e.stopped)
+	for r := range w.e.requests {
+		w.group(r)
+	}
+	if w.conn != nil {
+		w.conn.close()
+	}
+}
+
+// group takes first and all that arrive until it commits, and commits them.
+func (w *writer) group(first *request) {
+	if !first.take() {
+		return
+	}
+	if err := w.begin(); err != nil {
+		w.finish([]*request{first}, err)
+		return
+	}
+	var members []*request
+	start := time.Now()
+	for r := first; r != nil; r = w.next(len(members), start) {
+		ok, lost := w.apply(r, len(members) > 0)
+		if ok {
+			members = append(members, r)
+		}
+		if lost {
+			w.rollback()
+			w.apart(append(members, r))
+			return
+		}
+		if !ok && len(members) == 0 { // the transaction was its own, and is undone
+			w.rollback()
+			w.doubt(r.err)
+			close(r.done)
+			return
+		}
+		if !ok {
+			close(r.done)
+		}
+	}
+	w.commit(members)
+}
+
+// next takes another request into the group, nil if none waits or it is full.
+func (w *writer) next(n int, start time.Time) *request {
+	for n < groupWrites && (n == 0 || time.Since(start) < groupTime) {
+		select {
+		case r, open := <-w.e.requests:
+			if !open {
+				return nil
+			}
+			if r.take() {
+				return r
+			}
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// take claims r for the writer: false if its caller has withdrawn it.
+func (r *request) take() bool { return r.state.CompareAndSwap(reqWaiting, reqTaken) }
+
+// begin opens the group's transaction.
+func (w *writer) begin() error {
+	if w.conn == nil {
+		c, err := w.e.newWriterConn(context.Background())
+		if err != nil {
+			return err
+		}
+		w.conn = c
+	}
+	err := w.conn.exec("BEGIN IMMEDIATE")
+	if err != nil && !isBusy(err) && !isFull(err) {
+		w.distrust() // it would fail for ever
+	}
+	return err
+}
+
+func (w *writer) rollback() {
+	if w.conn == nil || !w.conn.inTx() {
+		return
+	}
+	if err := w.conn.exec("ROLLBACK"); err != nil {
+		w.distrust()
+	}
+}
+
+// apply runs r in the open transaction, inside a savepoint if others are in
+// it. It returns whether r took effect, and whether the whole transaction is
+// lost because SQLite undid it or the savepoint could not be undone.
+func (w *writer) apply(r *request, nested bool) (ok, lost bool) {
+	if nested {
+		if r.err = w.conn.exec("SAVEPOINT w"); r.err != nil {
+			return false, true
+		}
+	}
+	r.err = w.call(r)
+	switch {
+	case r.err == nil && nested:
+		if err := w.conn.exec("RELEASE w"); err != nil {
+			r.err = err
+			return false, true
+		}
+		return true, false
+	case r.err == nil:
+		return true, false
+	case !w.conn.inTx(), isFull(r.err):
+		return false, true
+	case nested:
+		if err := w.conn.exec("ROLLBACK TO w"); err != nil {
+			return false, true
+		}
+		if err := w.conn.exec("RELEASE w"); err != nil {
+			return false, true
+		}
+	}
+	return false, false
+}
+
+// call runs r's function; its panic goes back to the caller's goroutine.
+func (w *writer) call(r *request) (err error) {
+	t := &tx{conn: w.conn, now: micros(w.e.now())}
+	r.changes, r.panic = nil, nil
+	defer func() {
+		if p := recover(); p != nil {
+			r.panic = p
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	if err := r.fn(t); err != nil {
+		return err
+	}
+	r.changes = t.changes
+	return nil
+}
+
+// commit makes the group durable and answers its members.
+func (w *writer) commit(members []*request) {
+	err := w.conn.exec("COMMIT")
+	switch {
+	case err == nil:
+		w.finish(members, nil)
+	case isFull(err) || isBusy(err):
+		// Nothing of it is in the database: the page that would have made it
+		// valid was not written.
+		w.rollback()
+		w.apart(members)
+	default:
+		w.e.log.Error(maillog.Failed, slog.String("what", "commit"), slog.Any("err", err))
+		w.rollback()
+		w.distrust()
+		w.finish(members, unknown(err))
+	}
+}
+
+// unknown is store.ErrUnknown with its cause.
+func unknown(cause error) error {
+	return &store.Error{Kind: store.Busy, Op: "commit", Err: fmt.Errorf("%w: %w", store.ErrUnknown, cause)}
+}
+
+// apart runs members again, each in a transaction of its own, after their
+// common one failed: the disk is full for some, and they must not take the
+// others with them.
+func (w *writer) apart(members []*request) {
+	for _, r := range members {
+		if w.alone(r); r.frees && isFull(r.err) && w.e.reserve.release() {
+			w.alone(r)
+		}
+		if r.err == nil {
+			w.e.feed.Publish(r.changes...)
+		}
+		close(r.done)
+	}
+}
+
+// alone runs r in a transaction of its own and leaves its outcome in r.err.
+func (w *writer) alone(r *request) {
+	if r.err = w.begin(); r.err != nil {
+		return
+	}
+	if r.err = w.call(r); r.err != nil {
+		w.rollback()
+		w.doubt(r.err)
+		return
+	}
+	err := w.conn.exec("COMMIT")
+	if err == nil {
+		return
+	}
+	w.rollback()
+	r.err = err
+	if !isFull(err) && !isBusy(err) {
+		w.e.log.Error(maillog.Failed, slog.String("what", "commit"), slog.Any("err", err))
+		w.distrust()
+		r.err = unknown(err)
+	}
+}
+
+// doubt gives the connection up if err says that its files cannot be trusted.
+func (w *writer) doubt(err error) {
+	if isBroken(err) {
+		w.e.log.Error(maillog.Failed, slog.String("what", "database"), slog.Any("err", err))
+		w.distrust()
+	}
+}
+
+// finish publishes what members changed, unless err, and answers them.
+func (w *writer) finish(members []*request, err error) {
+	for _, r := range members {
+		if r.err = err; err == nil {
+			w.e.feed.Publish(r.changes...)
+		}
+	}
+	for _, r := range members {
+		close(r.done)
+	}
+}
+
+// distrust gives up the connection after an error that leaves its state in
+// doubt: the next write opens another.
+func (w *writer) distrust() {
+	if w.conn == nil {
+		return
+	}
+	w.conn.discard()
+	w.conn = nil
+}

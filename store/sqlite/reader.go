@@ -1,0 +1,68 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"postrider/store"
+)
+
+var errClosed = &store.Error{Kind: store.Busy, Op: "read", Err: errors.New("the store is closed")}
+
+// read runs fn on one snapshot of the database. It never waits for the
+// writer. fn may not wait for peers: whatever is slow comes after it.
+func (e *Engine) read(ctx context.Context, op string, fn func(*tx) error) error {
+	c, err := e.reader(ctx)
+	if err != nil {
+		return wrap(op, err)
+	}
+	sound := false
+	defer func() {
+		if !sound {
+			c.discard()
+			c = nil
+		}
+		e.readers <- c
+	}()
+	if err := c.exec("BEGIN"); err != nil {
+		return wrap(op, fmt.Errorf("begin: %w", err))
+	}
+	err = fn(&tx{conn: c, now: micros(e.now())})
+	sound = c.exec("COMMIT") == nil && !isBroken(err)
+	return wrap(op, err)
+}
+
+// reader takes a reading connection and opens it if that has not been done.
+func (e *Engine) reader(ctx context.Context) (*conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if e.isClosed() {
+		return nil, errClosed
+	}
+	select {
+	case <-e.quit:
+		return nil, errClosed
+	case c := <-e.readers:
+		if c != nil {
+			return c, nil
+		}
+		c, err := newConn(context.Background(), e.rdb)
+		if err != nil {
+			e.readers <- nil
+		}
+		return c, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (e *Engine) isClosed() bool {
+	select {
+	case <-e.quit:
+		return true
+	default:
+		return false
+	}
+}
