@@ -1,0 +1,93 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"postrider/store"
+)
+
+func TestSASL(t *testing.T) {
+	type turn struct {
+		in        []byte // nil: none
+		challenge string
+		done      bool
+		kind      store.Kind
+		fails     bool
+	}
+	b := func(s string) []byte { return []byte(s) }
+	wrong := turn{in: b("\x00bob@example.org\x00wrong"), kind: store.Auth, fails: true}
+	for _, tt := range []struct {
+		name, mech string
+		turns      []turn
+	}{
+		{"plain at once", "PLAIN", []turn{{in: b("\x00bob@example.org\x00right"), done: true}}},
+		{"plain in lower case", "plain", []turn{{in: b("\x00bob@example.org\x00right"), done: true}}},
+		{"plain asked", "PLAIN", []turn{{}, {in: b("\x00bob@example.org\x00right"), done: true}}},
+		{"plain for oneself", "PLAIN", []turn{{in: b("Bob@EXAMPLE.org\x00bob@example.org\x00right"), done: true}}},
+		{"plain for another", "PLAIN", []turn{{in: b("eve@example.org\x00bob@example.org\x00right"), kind: store.Auth, fails: true}}},
+		{"plain wrong", "PLAIN", []turn{wrong}},
+		{"plain empty", "PLAIN", []turn{{in: b(""), kind: store.Invalid, fails: true}}},
+		{"plain one part", "PLAIN", []turn{{in: b("bob"), kind: store.Invalid, fails: true}}},
+		{"plain four parts", "PLAIN", []turn{{in: b("\x00a\x00b\x00c"), kind: store.Invalid, fails: true}}},
+		{"plain after the end", "PLAIN", []turn{wrong, {in: b("\x00bob@example.org\x00right"), kind: store.Invalid, fails: true}}},
+		{"login asked", "LOGIN", []turn{{challenge: "Username:"}, {in: b("bob@example.org"), challenge: "Password:"}, {in: b("right"), done: true}}},
+		{"login at once", "LOGIN", []turn{{in: b("bob@example.org"), challenge: "Password:"}, {in: b("right"), done: true}}},
+		{"login empty", "LOGIN", []turn{{in: b(""), challenge: "Password:"}, {in: nil, kind: store.Auth, fails: true}}},
+		{"login with NUL", "LOGIN", []turn{{in: b("bob@example.org"), challenge: "Password:"}, {in: b("right\x00"), kind: store.Auth, fails: true}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			e, err := w.SASL(context.Background(), from("192.0.2.1"), tt.mech)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, turn := range tt.turns {
+				challenge, done, err := e.Next(turn.in)
+				if !bytes.Equal(challenge, []byte(turn.challenge)) || done != turn.done || (err != nil) != turn.fails {
+					t.Fatalf("turn %d: %q, %v, %v", i, challenge, done, err)
+				}
+				if err != nil && store.KindOf(err) != turn.kind {
+					t.Errorf("turn %d: kind %v", i, store.KindOf(err))
+				}
+				if ok := e.Account().ID != 0; ok != turn.done {
+					t.Errorf("turn %d: account %v", i, e.Account())
+				}
+			}
+		})
+	}
+}
+
+func TestSASLRefused(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.SASL(context.Background(), from("192.0.2.1"), "CRAM-MD5"); store.KindOf(err) != store.Invalid {
+		t.Errorf("unknown mechanism: %v", err)
+	}
+	p := from("192.0.2.1")
+	p.TLS = false
+	if _, err := w.SASL(context.Background(), p, "PLAIN"); store.KindOf(err) != store.Denied {
+		t.Errorf("without TLS: %v", err)
+	}
+}
+
+func FuzzSASL(f *testing.F) {
+	w := newWorld(f)
+	f.Add("PLAIN", []byte("\x00bob@example.org\x00right"), []byte("x"))
+	f.Add("LOGIN", []byte("bob@example.org"), []byte("right"))
+	f.Fuzz(func(t *testing.T, mech string, a, b []byte) {
+		w.memory, w.throttle = newMemory(w.clock.now), newThrottle(w.clock.now)
+		e, err := w.SASL(context.Background(), from("192.0.2.1"), mech)
+		if err != nil {
+			return
+		}
+		for _, in := range [][]byte{a, b} {
+			if _, done, err := e.Next(in); done || err != nil {
+				break
+			}
+		}
+		if id := e.Account().ID; id != 0 && !bytes.Contains(append(a, b...), []byte("right")) {
+			t.Errorf("%q %q %q logs in", mech, a, b)
+		}
+	})
+}
