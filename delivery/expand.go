@@ -1,0 +1,155 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+
+	"postrider/internal/maillog"
+	"postrider/mail"
+	"postrider/store"
+)
+
+// maxTargets bounds what one recipient may expand to.
+const maxTargets = 10000
+
+// expansion is where the recipients of one message lead: each account once,
+// each remote address once.
+type expansion struct {
+	d      *Deliverer
+	create bool   // accounts that are made on first use
+	size   int64  // of the message, as far as known
+	here   string // literal of the address where its peer reached us, or empty
+
+	local  []store.AccountID
+	remote []mail.Recipient
+	done   []mail.Recipient // asked to be told of delivery, and delivered here
+
+	relay bool // a recipient itself, not the target of an alias, is foreign
+
+	accounts map[store.AccountID]bool
+	foreign  map[mail.Address]bool
+}
+
+func newExpansion(d *Deliverer, create bool) *expansion {
+	return &expansion{d: d, create: create,
+		accounts: map[store.AccountID]bool{}, foreign: map[mail.Address]bool{}}
+}
+
+// leaves is what one recipient expands to.
+type leaves struct {
+	accounts []*store.Account
+	remote   []mail.Address
+	seen     map[string]bool
+	looped   bool
+	missing  []string // targets of aliases that do not exist
+}
+
+// add expands one recipient. An alias some of whose targets are gone serves
+// the others; one that has none left is as unknown as an address can be.
+func (x *expansion) add(ctx context.Context, r mail.Recipient) error {
+	l := leaves{seen: map[string]bool{}}
+	if err := x.walk(ctx, r.Addr, &l, 0); err != nil {
+		return err
+	}
+	if len(l.missing) > 0 && x.create {
+		x.d.o.Log.Warn(maillog.Warning, "doing", "alias", "rcpt", r.Addr.String(), "missing", l.missing)
+	}
+	count := len(l.accounts) + len(l.remote)
+	switch {
+	case count == 0 && l.looped && len(l.missing) == 0:
+		return ErrLoop
+	case count == 0:
+		return store.Errorf(store.NotFound, "alias", "no target exists")
+	}
+	for _, a := range l.accounts {
+		if err := x.room(a, count == 1); err != nil {
+			return err
+		}
+		if !x.accounts[a.ID] {
+			x.accounts[a.ID] = true
+			x.local = append(x.local, a.ID)
+		}
+	}
+	for _, a := range l.remote {
+		x.forward(r, a, count)
+	}
+	if r.Notify&mail.NotifySuccess != 0 && (len(l.accounts) > 0 || count > 1) {
+		x.done = append(x.done, r)
+	}
+	return nil
+}
+
+// room tells whether an account takes mail now; alone says that nobody else
+// gets the recipient's mail. One member of a list who is disabled must not
+// hold up the others' mail, and loses none: a copy waits in the mailbox. The
+// store decides again about the quota, and for good, when it accepts.
+func (x *expansion) room(a *store.Account, alone bool) error {
+	switch {
+	case a.Disabled && alone:
+		return ErrDisabled
+	case a.Quota > 0 && a.Bytes+max(x.size, 1) > a.Quota:
+		return store.Errorf(store.Quota, "deliver", "mailbox is full")
+	}
+	return nil
+}
+
+// forward adds a remote address that r leads to, with the notices that its
+// sender asked for (RFC 3461 §5.2.7): an alias to one address hands the
+// request on; one to several has been told of here, and hands on all but
+// success.
+func (x *expansion) forward(r mail.Recipient, to mail.Address, count int) {
+	if x.foreign[to] {
+		return
+	}
+	x.foreign[to] = true
+	out := mail.Recipient{Addr: to, Notify: r.Notify, ORcpt: r.ORcpt}
+	if to != r.Addr && out.ORcpt == "" && r.Addr.IsASCII() {
+		out.ORcpt = "rfc822;" + r.Addr.String()
+	}
+	if count > 1 && out.Notify&mail.NotifySuccess != 0 {
+		if out.Notify &^= mail.NotifySuccess; out.Notify == 0 {
+			out.Notify = mail.NotifyNever
+		}
+	}
+	x.remote = append(x.remote, out)
+}
+
+// walk follows one address. Targets seen before are passed over, so that
+// cycles end.
+func (x *expansion) walk(ctx context.Context, a mail.Address, l *leaves, depth int) error {
+	if key := a.Key(); l.seen[key] {
+		l.looped = true
+		return nil
+	} else if l.seen[key] = true; len(l.seen) > maxTargets {
+		return store.Errorf(store.Busy, "alias", "more than %d targets", maxTargets)
+	}
+	if depth == 0 && x.here != "" && a.Domain == x.here {
+		// A literal of our own is this host (RFC 1123 §5.2.17).
+		home, err := x.d.home(ctx)
+		if err != nil {
+			return err
+		}
+		a.Domain = cmp.Or(home, a.Domain)
+	}
+	e, err := x.d.route(ctx, a, x.create)
+	switch {
+	case err == errForeign:
+		l.remote = append(l.remote, a)
+		x.relay = x.relay || depth == 0
+		return nil
+	case store.KindOf(err) == store.NotFound && depth > 0:
+		l.missing = append(l.missing, a.String())
+		return nil
+	case err != nil:
+		return err
+	case e.Account != nil:
+		l.accounts = append(l.accounts, e.Account)
+		return nil
+	}
+	for _, t := range e.Alias.Targets {
+		if err := x.walk(ctx, t, l, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}

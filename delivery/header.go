@@ -1,0 +1,87 @@
+package delivery
+
+import (
+	"bytes"
+	"io"
+	"iter"
+
+	"postrider/mail"
+	"postrider/store"
+)
+
+// maxHeader bounds how much of a header is looked at.
+const maxHeader = 1 << 20
+
+// firstRead is enough for nearly every header.
+const firstRead = 16 << 10
+
+// header is the beginning of a message up to its blank line, as it came.
+type header struct {
+	raw   []byte // with the blank line; empty if the message has no header
+	whole bool   // raw is all of it
+}
+
+// readHeader reads the header of body, growing what it reads until the blank
+// line is there.
+func readHeader(body store.Body) (*header, error) {
+	size := min(body.Size(), maxHeader)
+	for n := min(size, firstRead); ; n = min(2*n, size) {
+		b := make([]byte, n)
+		if got, err := body.ReadAt(b, 0); int64(got) < n {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, store.Errorf(store.Internal, "read header", "%w", err)
+		}
+		h := b[:mail.HeaderSize(b)]
+		blank := len(h) == 0 || bytes.HasSuffix(h, []byte("\n\r\n")) || bytes.Equal(h, []byte("\r\n"))
+		if blank && int64(len(h)) < n || n == body.Size() {
+			return &header{raw: h, whole: true}, nil
+		}
+		if n == size {
+			return &header{raw: h, whole: blank}, nil
+		}
+	}
+}
+
+// fields yields the header's fields in order.
+func (h *header) fields() iter.Seq[mail.Field] { return mail.Fields(h.raw) }
+
+// count returns how many fields have this name.
+func (h *header) count(name string) int {
+	n := 0
+	for f := range h.fields() {
+		if f.Is(name) {
+			n++
+		}
+	}
+	return n
+}
+
+// ranges returns where the fields of this name lie, neighbours joined.
+func (h *header) ranges(name string) []store.Range {
+	var out []store.Range
+	at := int64(0)
+	for f := range h.fields() {
+		end := at + int64(len(f.Raw))
+		if f.Is(name) {
+			if n := len(out); n > 0 && out[n-1].To == at {
+				out[n-1].To = end
+			} else {
+				out = append(out, store.Range{From: at, To: end})
+			}
+		}
+		at = end
+	}
+	return out
+}
+
+// empty tells whether nothing of the header is left after the cuts, not even
+// its blank line, so that a prefix would run into the text.
+func (h *header) empty(cut []store.Range) bool {
+	left := int64(len(h.raw))
+	for _, r := range cut {
+		left -= r.To - r.From
+	}
+	return left == 0
+}
