@@ -1,0 +1,322 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"postrider/mail"
+	"postrider/smtpc/smtpctest"
+	"postrider/store"
+)
+
+func TestDelivers(t *testing.T) {
+	s := smtpctest.New(t, smtpctest.Options{})
+	r := newRig(t, s).run()
+	id := r.send(nil, "bob@b.test", "carol@b.test")
+	m := s.Wait(t, 1)[0]
+	if len(m.Rcpts) != 2 || !strings.HasPrefix(m.Data, "Received: by mail.a.test") || !strings.HasSuffix(m.Data, letter) ||
+		!strings.Contains(m.Data, string(id)) {
+		t.Errorf("got %+v", m)
+	}
+	r.empty()
+	if n := r.inbox(); len(n) != 0 {
+		t.Errorf("alice got %q", n)
+	}
+}
+
+func TestOneConnectionForSeveralMessages(t *testing.T) {
+	s := smtpctest.New(t, smtpctest.Options{})
+	r := newRig(t, s, func(r *rig) { r.opts.PerDest = 1 })
+	for range 20 {
+		r.send(nil, "bob@b.test")
+	}
+	r.run()
+	s.Wait(t, 20)
+	r.empty()
+	if s.Conns() != 1 {
+		t.Errorf("%d connections", s.Conns())
+	}
+}
+
+func TestRetrySchedule(t *testing.T) {
+	s := smtpctest.New(t, refuse("RCPT", "450 4.2.0 come back later"))
+	r := newRig(t, s, func(r *rig) { r.opts.DelayNotice = -1 }).run()
+	r.send(nil, "bob@b.test")
+	for n, wait := range []time.Duration{schedule[0], schedule[1], schedule[2], schedule[3], schedule[3]} {
+		q := r.tried(n + 1)
+		if got := q.Due.Sub(r.clock.Now()); got != wait {
+			t.Fatalf("after attempt %d it waits %v, want %v", n+1, got, wait)
+		}
+		if !strings.Contains(q.Last, "mx.b.test") || !strings.Contains(q.Last, "450 4.2.0 come back later") {
+			t.Errorf("last: %q", q.Last)
+		}
+		r.later(wait - time.Second)
+		time.Sleep(20 * time.Millisecond)
+		if q := r.queued(); q[0].Tries != n+1 {
+			t.Fatalf("attempt %d came too early", n+2)
+		}
+		r.later(time.Second)
+	}
+}
+
+func TestRemoteComesBack(t *testing.T) {
+	s := smtpctest.New(t, smtpctest.Options{})
+	port := s.Addr()
+	s.Close()
+	r := newRig(t, s).run()
+	r.send(nil, "bob@b.test")
+	if q := r.tried(1); !strings.Contains(q.Last, "connection refused") {
+		t.Errorf("last: %q", q.Last)
+	}
+	s = smtpctest.New(t, smtpctest.Options{Addr: port.String()})
+	// An operator's retry makes a real attempt at once.
+	if n, err := r.store.Act(context.Background(), store.OutFilter{}, store.OutRetry, r.clock.Now()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	s.Wait(t, 1)
+	r.empty()
+}
+
+func TestDeadDestinationDelaysNobody(t *testing.T) {
+	const dead, slow = 10_000, 300 * time.Millisecond
+	s := smtpctest.New(t, smtpctest.Options{})
+	var dials atomic.Int64
+	r := newRig(t, s, func(r *rig) {
+		r.opts.Workers = 4
+		r.client.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if strings.HasPrefix(addr, "127.0.0.9:") {
+				dials.Add(1)
+				time.Sleep(slow)
+				return nil, context.DeadlineExceeded
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		}
+	})
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for i := range 50 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for n := range dead / 50 {
+				r.send(nil, fmt.Sprintf("u%d.%d@dead.test", i, n))
+			}
+		}()
+	}
+	// Other dead destinations, more than there are workers.
+	for i := range 8 {
+		r.send(nil, fmt.Sprintf("x@d%d.dead.test", i))
+	}
+	wg.Wait()
+	t.Logf("queued after %v", time.Since(begin))
+	r.run()
+	start := time.Now()
+	r.send(nil, "bob@b.test")
+	s.Wait(t, 1)
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("delivered after %v", took)
+	}
+	r.until("all are put off", func() bool {
+		ds, _, err := r.store.DueDests(context.Background(), r.clock.Now(), 10)
+		return err == nil && len(ds) == 0
+	})
+	r.until("and none is leased", func() bool {
+		for _, q := range r.queued() {
+			if q.Tries != 1 {
+				return false
+			}
+		}
+		return true
+	})
+	if n := dials.Load(); n > 30 {
+		t.Errorf("%d attempts to connect", n)
+	}
+	t.Logf("%v in all, %d connections tried", time.Since(start), dials.Load())
+}
+
+func TestConcurrencyPerDestination(t *testing.T) {
+	var now, most atomic.Int64
+	s := smtpctest.New(t, smtpctest.Options{Reply: func(_ *smtpctest.Conn, l string) string {
+		if l == "DATA" {
+			n := now.Add(1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			time.Sleep(20 * time.Millisecond)
+			now.Add(-1)
+		}
+		return smtpctest.Default
+	}})
+	r := newRig(t, s, func(r *rig) { r.opts.PerDest = 3 })
+	for range 30 {
+		r.send(nil, "bob@b.test")
+	}
+	r.run()
+	s.Wait(t, 30)
+	r.empty()
+	if most.Load() != 3 {
+		t.Errorf("%d at once", most.Load())
+	}
+}
+
+func TestAfterACrash(t *testing.T) {
+	s := smtpctest.New(t, smtpctest.Options{})
+	r := newRig(t, s)
+	r.send(nil, "bob@b.test")
+	ctx := context.Background()
+	for _, owner := range []string{"mail.a.test", "other.a.test"} {
+		l, err := r.store.Lease(ctx, owner, "b.test", r.clock.Now(), leaseTime, 10)
+		if err != nil || l == nil {
+			t.Fatal(l, err)
+		}
+		r.run() // this node's own lease ends at once
+		if owner == "mail.a.test" {
+			s.Wait(t, 1)
+			r.empty()
+			r.stop()
+			r.send(nil, "bob@b.test")
+			continue
+		}
+		time.Sleep(50 * time.Millisecond)
+		if len(s.Messages()) != 1 {
+			t.Fatal("another node's lease was taken")
+		}
+		r.later(leaseTime) // it ends by itself
+		s.Wait(t, 2)
+		r.empty()
+	}
+}
+
+func TestStopsInTheMiddle(t *testing.T) {
+	started := make(chan struct{}, 1)
+	s := smtpctest.New(t, smtpctest.Options{Reply: func(_ *smtpctest.Conn, l string) string {
+		if strings.HasPrefix(l, "MAIL") {
+			started <- struct{}{}
+			return smtpctest.Hang
+		}
+		return smtpctest.Default
+	}})
+	r := newRig(t, s, func(r *rig) {
+		r.opts.Grace = 50 * time.Millisecond
+		r.client.Timeouts.Command = time.Hour
+	}).run()
+	r.send(nil, "bob@b.test")
+	<-started
+	r.stop()
+	q := r.queued()
+	if len(q) != 1 || q[0].Tries != 0 || q[0].Due.After(r.clock.Now()) {
+		t.Errorf("got %+v", q)
+	}
+	l, err := r.store.Lease(context.Background(), "x", "b.test", r.clock.Now(), time.Minute, 1)
+	if err != nil || l == nil {
+		t.Errorf("the lease was not given back: %v, %v", l, err)
+	}
+}
+
+func TestStopLetsAttemptsEnd(t *testing.T) {
+	started, release := make(chan struct{}), make(chan struct{})
+	s := smtpctest.New(t, smtpctest.Options{Reply: func(_ *smtpctest.Conn, l string) string {
+		if strings.HasPrefix(l, "MAIL") {
+			close(started)
+			<-release
+		}
+		return smtpctest.Default
+	}})
+	r := newRig(t, s).run()
+	r.send(nil, "bob@b.test")
+	r.send(nil, "bob@b.test")
+	<-started
+	go func() { time.Sleep(50 * time.Millisecond); close(release) }()
+	r.stop()
+	if len(s.Messages()) != 1 || len(r.queued()) != 1 {
+		t.Errorf("%d delivered, %d queued", len(s.Messages()), len(r.queued()))
+	}
+}
+
+func TestMailAcceptedWhileRunning(t *testing.T) {
+	s := smtpctest.New(t, smtpctest.Options{})
+	r := newRig(t, s).run()
+	for i := range 50 {
+		r.send(nil, "bob@b.test")
+		if i%10 == 0 {
+			s.Wait(t, i+1)
+		}
+	}
+	s.Wait(t, 50)
+	r.empty()
+}
+
+// A mailbox that is full when the notice comes must not swallow it.
+func TestNoticeWaitsForRoom(t *testing.T) {
+	s := smtpctest.New(t, refuse("RCPT", "550 5.1.1 no such user"))
+	r := newRig(t, s)
+	r.send(nil, "bob@b.test")
+	ctx := context.Background()
+	if err := r.store.SetQuota(ctx, r.alice.ID, 10); err != nil {
+		t.Fatal(err)
+	}
+	r.run()
+	r.until("it waits", func() bool { q := r.queued(); return len(q) == 1 && q[0].Tries == 1 })
+	if got := r.queued()[0].Due.Sub(r.clock.Now()); got != noticeWait {
+		t.Errorf("due in %v", got)
+	}
+	if err := r.store.SetQuota(ctx, r.alice.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	r.later(noticeWait)
+	r.empty()
+	if n := r.inbox(); len(n) != 1 {
+		t.Errorf("alice has %q", n)
+	}
+}
+
+func TestSenderIsGone(t *testing.T) {
+	s := smtpctest.New(t, refuse("RCPT", "550 5.1.1 no such user"))
+	r := newRig(t, s)
+	r.send(nil, "bob@b.test")
+	if err := r.store.RemoveAccount(context.Background(), r.alice.ID); err != nil {
+		t.Fatal(err)
+	}
+	r.run()
+	r.empty()
+}
+
+// A notice for somebody elsewhere is queued, with the null sender; when that
+// fails too there is nobody left to tell.
+func TestNoticeForAForeignSender(t *testing.T) {
+	s := smtpctest.New(t, refuse("RCPT TO:<nobody@", "550 5.1.1 no such user"))
+	r := newRig(t, s).run()
+	r.send(func(e *mail.Envelope) { e.From = address(t, "sam@b.test") }, "nobody@b.test")
+	m := s.Wait(t, 1)[0]
+	if !strings.HasPrefix(m.From, "<>") || !strings.HasPrefix(m.Rcpts[0], "<sam@b.test> NOTIFY=NEVER") {
+		t.Errorf("got %+v", m)
+	}
+	r.empty()
+	r.send(func(e *mail.Envelope) { e.From = address(t, "nobody@b.test") }, "nobody@b.test")
+	r.empty()
+	if len(s.Messages()) != 1 || len(r.inbox()) != 0 {
+		t.Errorf("%d at the remote server, %d here", len(s.Messages()), len(r.inbox()))
+	}
+}
+
+func TestLocalDeliveryNotice(t *testing.T) {
+	r := newRig(t, nil)
+	if _, err := r.store.AddAccount(context.Background(), store.NewAccount{Address: address(t, "carol@a.test")}); err != nil {
+		t.Fatal(err)
+	}
+	r.send(func(e *mail.Envelope) { e.Rcpts[0].Notify = mail.NotifySuccess; e.EnvID = "E1" }, "carol@a.test")
+	n := r.inbox()
+	if len(n) != 1 {
+		t.Fatalf("alice has %d messages", len(n))
+	}
+	p := pythonReads(t, n[0])
+	if p.Status[0]["Original-Envelope-Id"] != "E1" || p.Status[1]["Action"] != "delivered" || p.Status[1]["Status"] != "2.1.5" ||
+		p.Status[1]["Final-Recipient"] != "rfc822; carol@a.test" || p.Third != "text/rfc822-headers" {
+		t.Errorf("got %+v", p)
+	}
+}

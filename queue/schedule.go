@@ -1,0 +1,162 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"postrider/internal/maillog"
+	"postrider/store"
+)
+
+// eventKind is what a worker tells the scheduler.
+type eventKind uint8
+
+const (
+	reached eventKind = iota // the destination took part in a dialogue
+	failed                   // it could not be spoken with
+	done                     // the worker has ended
+)
+
+type event struct {
+	dest string
+	kind eventKind
+}
+
+// destState is what the scheduler remembers of a destination.
+type destState struct {
+	running int
+	good    bool // a worker that runs has reached it
+	failing bool // the last contact failed
+}
+
+// scheduler decides which destination gets a worker. It belongs to one
+// goroutine.
+type scheduler struct {
+	q       *Queue
+	dests   map[string]*destState
+	busy    int // workers that run
+	doubted int // of these, at destinations that fail
+	events  chan event
+}
+
+// loop starts workers until ctx ends; they run under work.
+func (s *scheduler) loop(ctx, work context.Context) {
+	match := func(c store.Change) bool { return c.Kind == store.OutgoingDue }
+	sub := s.q.o.Store.Feed().Subscribe(feedBuffer, match)
+	defer func() { sub.Close() }()
+	for {
+		sleep := time.NewTimer(s.dispatch(ctx, work))
+		select {
+		case <-ctx.Done():
+			sleep.Stop()
+			return
+		case e := <-s.events:
+			s.take(e)
+		case <-sleep.C:
+		case _, ok := <-sub.C():
+			if !ok { // too many hints at once: one look tells as much
+				sub = s.q.o.Store.Feed().Subscribe(feedBuffer, match)
+			}
+			drain(sub.C())
+		}
+		sleep.Stop()
+	}
+}
+
+// drain empties a channel of hints.
+func drain(c <-chan store.Change) {
+	for {
+		select {
+		case _, ok := <-c:
+			if !ok {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// dispatch gives workers to destinations that have mail due and returns how
+// long there is nothing to do unless something happens.
+func (s *scheduler) dispatch(ctx, work context.Context) time.Duration {
+	if s.busy >= s.q.o.Workers || ctx.Err() != nil {
+		return maxSleep // a worker's end wakes us
+	}
+	now := s.q.o.Now()
+	// Destinations that may not start now can stand first; look beyond them.
+	dests, next, err := s.q.o.Store.DueDests(ctx, now, s.q.o.Workers+len(s.dests))
+	if err != nil {
+		if ctx.Err() == nil {
+			s.q.o.Log.Error(maillog.Failed, "doing", "find due destinations", "err", err)
+		}
+		return retryStore
+	}
+	for _, d := range dests {
+		if s.mayStart(d.Name) {
+			s.start(ctx, work, d.Name)
+		}
+	}
+	if next.IsZero() {
+		return maxSleep
+	}
+	return min(max(next.Sub(now), time.Millisecond), maxSleep)
+}
+
+// mayStart tells whether a destination may have one more worker. Until it has
+// been reached it has one, so that a dead one holds no more; and the dead
+// ones together leave half of the workers to others.
+func (s *scheduler) mayStart(dest string) bool {
+	if s.busy >= s.q.o.Workers {
+		return false
+	}
+	d := s.dests[dest]
+	switch {
+	case d == nil:
+		return true
+	case d.running == 0:
+		return !d.failing || s.doubted < max(s.q.o.Workers/2, 1)
+	}
+	return d.good && d.running < s.q.o.PerDest
+}
+
+func (s *scheduler) start(ctx, work context.Context, dest string) {
+	d := s.dests[dest]
+	if d == nil {
+		d = &destState{}
+		s.dests[dest] = d
+	}
+	if d.failing && d.running == 0 {
+		s.doubted++
+	}
+	d.running++
+	s.busy++
+	w := &worker{q: s.q, dest: dest, tell: func(k eventKind) { s.events <- event{dest, k} }}
+	go w.run(ctx, work)
+}
+
+// take notes what a worker tells.
+func (s *scheduler) take(e event) {
+	d := s.dests[e.dest]
+	was := d.failing && d.running > 0
+	switch e.kind {
+	case reached:
+		d.good, d.failing = true, false
+	case failed:
+		d.good, d.failing = false, true
+	case done:
+		d.running--
+		s.busy--
+		d.good = d.good && d.running > 0
+	}
+	if is := d.failing && d.running > 0; is != was {
+		if is {
+			s.doubted++
+		} else {
+			s.doubted--
+		}
+	}
+	if d.running == 0 && (!d.failing || len(s.dests) > maxFailing) {
+		delete(s.dests, e.dest)
+	}
+}
