@@ -1,0 +1,186 @@
+package imapd_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+	"github.com/emersion/go-sasl"
+)
+
+// dialClient logs go-imap's client in.
+func dialClient(t *testing.T, w *world, o *imapclient.Options) *imapclient.Client {
+	t.Helper()
+	c := imapclient.New(w.dial("x"), o)
+	t.Cleanup(func() { c.Close() })
+	if err := c.Authenticate(sasl.NewPlainClient("", "alice@a.test", password)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestClientReadsMessage(t *testing.T) {
+	w := newWorld(t)
+	if err := w.deliver("nested", "INBOX"); err != nil {
+		t.Fatal(err)
+	}
+	c := dialClient(t, w, nil)
+	if _, err := c.Enable(imap.CapIMAP4rev2).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	sel, err := c.Select("INBOX", nil).Wait()
+	if err != nil || sel.NumMessages != 1 {
+		t.Fatalf("SELECT: %+v, %v", sel, err)
+	}
+	found, err := c.UIDSearch(&imap.SearchCriteria{Body: []string{"boxkämpfer"}}, &imap.SearchOptions{ReturnAll: true}).Wait()
+	if err != nil || found.All.String() != "1" {
+		t.Fatalf("SEARCH: %+v, %v", found, err)
+	}
+	whole := &imap.FetchItemBodySection{Peek: true}
+	part := &imap.FetchItemBinarySection{Part: []int{2, 1}, Peek: true}
+	msgs, err := c.Fetch(imap.UIDSetNum(1), &imap.FetchOptions{
+		Envelope: true, BodyStructure: &imap.FetchItemBodyStructure{Extended: true}, RFC822Size: true,
+		BodySection: []*imap.FetchItemBodySection{whole}, BinarySection: []*imap.FetchItemBinarySection{part},
+	}).Collect()
+	if err != nil || len(msgs) != 1 {
+		t.Fatalf("FETCH: %d messages, %v", len(msgs), err)
+	}
+	m := msgs[0]
+	if m.Envelope.Subject != "nested" || m.Envelope.Sender[0].Mailbox != "secretary" || m.Envelope.ReplyTo[0].Mailbox != "list" {
+		t.Errorf("ENVELOPE: %+v", m.Envelope)
+	}
+	if got := m.BodyStructure.MediaType(); got != "multipart/mixed" {
+		t.Errorf("BODYSTRUCTURE: %s", got)
+	}
+	if got := string(m.FindBinarySection(part)); got != "Zwölf Boxkämpfer\r\n" {
+		t.Errorf("BINARY: %q", got)
+	}
+	body := m.FindBodySection(whole)
+	if int64(len(body)) != m.RFC822Size || !bytes.HasPrefix(body, []byte(prefix)) {
+		t.Errorf("BODY[] has %d bytes, RFC822.SIZE is %d", len(body), m.RFC822Size)
+	}
+}
+
+func TestClientIdle(t *testing.T) {
+	w := newWorld(t)
+	exists := make(chan uint32, 10)
+	c := dialClient(t, w, &imapclient.Options{UnilateralDataHandler: &imapclient.UnilateralDataHandler{
+		Mailbox: func(d *imapclient.UnilateralDataMailbox) {
+			if d.NumMessages != nil {
+				exists <- *d.NumMessages
+			}
+		},
+	}})
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	idle, err := c.Idle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := w.deliver("plain", "INBOX"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case n := <-exists:
+		if took := time.Since(start); n != 1 || took > time.Second {
+			t.Errorf("%d EXISTS after %v", n, took)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("IDLE told nothing")
+	}
+	if err := idle.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := idle.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestClientMailboxes(t *testing.T) {
+	w := newWorld(t)
+	c := dialClient(t, w, nil)
+	if err := c.Create("Räume/Küche", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	list, err := c.List("", "*", &imap.ListOptions{ReturnStatus: &imap.StatusOptions{NumMessages: true}, ReturnSpecialUse: true}).Collect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, l := range list {
+		names = append(names, l.Mailbox)
+		if l.Status == nil && !slices.Contains(l.Attrs, imap.MailboxAttrNonExistent) {
+			t.Errorf("%s has no STATUS", l.Mailbox)
+		}
+	}
+	if want := "INBOX Archive Drafts Junk Räume Räume/Küche Sent Trash"; strings.Join(names, " ") != want {
+		t.Errorf("LIST: %q", names)
+	}
+	append := c.Append("Räume/Küche", 5, &imap.AppendOptions{Flags: []imap.Flag{imap.FlagSeen}})
+	io.WriteString(append, "a: b\n")
+	if err := append.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := append.Wait(); err != nil || data.UID != 1 {
+		t.Errorf("APPEND: %+v, %v", data, err)
+	}
+	if _, err := c.Select("Räume/Küche", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := c.Move(imap.SeqSetNum(1), "Trash").Wait(); err != nil || data.DestUIDs.String() != "1" {
+		t.Errorf("MOVE: %+v, %v", data, err)
+	}
+}
+
+// TestFetchStreams reads many messages at once and sees that they are never
+// all in memory: those here are more than what may be added.
+func TestFetchStreams(t *testing.T) {
+	const messages, size, allowed = 60, 1 << 20, 24 << 20
+	w := newWorld(t)
+	body := fmt.Sprintf("Subject: large\r\n\r\n%s\r\n", strings.Repeat(strings.Repeat("x", 76)+"\r\n", size/78))
+	for range messages {
+		if err := w.accept([]byte(body), "INBOX"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nc := w.dial("x")
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
+	c := newClient(t, nc)
+	c.line()
+	c.send(`a LOGIN alice@a.test "correct horse"`)
+	c.line()
+	c.send("b EXAMINE INBOX")
+	for !strings.HasPrefix(c.line(), "b OK") {
+	}
+	runtime.GC()
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	c.send("c FETCH 1:* BODY.PEEK[]")
+	var highest uint64
+	for n := 0; ; n++ {
+		l := c.line()
+		if strings.HasPrefix(l, "c ") {
+			if !strings.HasPrefix(l, "c OK") {
+				t.Error(l)
+			}
+			break
+		}
+		if n%2000 == 0 {
+			runtime.ReadMemStats(&now)
+			highest = max(highest, now.HeapAlloc)
+		}
+	}
+	if highest > before.HeapAlloc+allowed {
+		t.Errorf("the heap grew by %d MiB", (highest-before.HeapAlloc)>>20)
+	}
+}

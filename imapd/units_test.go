@@ -1,0 +1,139 @@
+package imapd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"postrider/store"
+)
+
+func TestGlob(t *testing.T) {
+	for _, x := range []struct {
+		ref, pattern, name string
+		want               bool
+	}{
+		{"", "*", "a/b", true},
+		{"", "%", "a/b", false},
+		{"", "%/%", "a/b", true},
+		{"", "a*", "a", true},
+		{"", "a%", "a", true},
+		{"a/", "%", "a/b", true},
+		{"a/", "/%", "b", true},
+		{"a", "/b", "b", true},
+		{"", "inbox", "INBOX", true},
+		{"", "inbox/%", "INBOX/x", true},
+		{"inbox", "/x", "x", true},
+		{"", "Inbox*", "INBOX", true},
+		{"", "Inbox*", "inboxes", false},
+		{"", "*b", "a/b", true},
+		{"", "*a%c", "xa/bc", false},
+		{"", "*a*c", "xa/bc", true},
+		{"", "", "", true},
+		{"", strings.Repeat("*a", 500) + "b", strings.Repeat("a", 900), false},
+	} {
+		if got := newGlob(x.ref, x.pattern).match(x.name); got != x.want {
+			t.Errorf("%q %.20q matches %.20q: %v", x.ref, x.pattern, x.name, got)
+		}
+	}
+}
+
+func TestMendSearch(t *testing.T) {
+	for in, want := range map[string]string{
+		"a SEARCH SMALLER 10 SEEN":                  "a SEARCH NOT LARGER 9 SEEN",
+		"a UID SEARCH OR SMALLER 0 (smaller 5)":     "a UID SEARCH OR NOT ALL (NOT LARGER 4)",
+		`a SEARCH SUBJECT SMALLER FROM "SMALLER 1"`: `a SEARCH SUBJECT SMALLER FROM "SMALLER 1"`,
+		"a SEARCH HEADER SMALLER SMALLER 7":         "a SEARCH HEADER SMALLER SMALLER 7",
+		"a SEARCH SMALLER x":                        "a SEARCH SMALLER x",
+		"SMALLER SEARCH ALL":                        "SMALLER SEARCH ALL",
+	} {
+		req := &request{name: "SEARCH"}
+		if strings.Contains(in, "UID SEARCH") {
+			req.name = "UID SEARCH"
+		}
+		if got := string(mendSearch(req, []byte(in))); got != want {
+			t.Errorf("%s\nbecomes %s\n   want %s", in, got, want)
+		}
+	}
+}
+
+func TestBodyItems(t *testing.T) {
+	names, body, structure := bodyItems("a UID FETCH 1:* (UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS (\"RFC822\" BODY)] rfc822.header BODY BODYSTRUCTURE BODY[TEXT]<0.5> RFC822)\n")
+	if want := []string{"", "RFC822.HEADER", "", "RFC822"}; !slices.Equal(names, want) || !body || !structure {
+		t.Errorf("names %q, body %v, structure %v", names, body, structure)
+	}
+}
+
+func TestLiteralAt(t *testing.T) {
+	for _, x := range []struct {
+		line string
+		size int64
+		sync bool
+		ok   bool
+	}{
+		{"a b {5}", 5, true, true},
+		{"a b {5+}", 5, false, true},
+		{"a b ~{5+}", 5, false, true},
+		{"a b {-5}", 0, false, false},
+		{"a b {+5}", 0, false, false},
+		{"a b {}", 0, false, false},
+		{"a b {99999999999999999999}", 0, false, false},
+		{"a b 5}", 0, false, false},
+		{"{5", 0, false, false},
+	} {
+		size, sync, ok := literalAt([]byte(x.line))
+		if ok != x.ok || ok && (size != x.size || sync != x.sync) {
+			t.Errorf("%q: %d %v %v", x.line, size, sync, ok)
+		}
+	}
+}
+
+func TestFold(t *testing.T) {
+	for _, x := range [][2]string{
+		{"GRÜSSE", "grüße"}, {"Ångström", "ångström"}, {"ﬁn", "FIN"}, {"ΣΊΣΥΦΟΣ", "σίσυφος"}, {"ABC", "abc"},
+	} {
+		if a, b := string(fold(x[0])), string(fold(x[1])); a != b {
+			t.Errorf("%q and %q fold to %q and %q", x[0], x[1], a, b)
+		}
+	}
+	fold("\xff\xfe broken")
+}
+
+// TestStream seeks texts that lie across the pieces in which text is read.
+func TestStream(t *testing.T) {
+	for _, at := range []int{0, 65530, 65536, 65541, 131070, 200000} {
+		text := strings.Repeat("é", at/2) + "Nadel im Heu\xff" + strings.Repeat("x", 1000)
+		f := searchFor([][]byte{fold("nadel"), fold("HEU")})
+		if err := f.stream(strings.NewReader(text)); err != nil || !f.done() {
+			t.Errorf("at %d: %v, %v", at, f.done(), err)
+		}
+	}
+	mixed := "PLAIN ascii, then Ü, e\u0301 and É; ﬁn"
+	for _, part := range []string{"plain ASCII", "THEN ü", "é AND e\u0301", "FIN"} {
+		f := searchFor([][]byte{fold(part)})
+		if err := f.stream(iotest.OneByteReader(strings.NewReader(mixed))); err != nil || !f.done() {
+			t.Errorf("%q is not found: %v", part, err)
+		}
+	}
+	f := searchFor([][]byte{fold("absent")})
+	if err := f.stream(strings.NewReader(strings.Repeat("absenabsen", 20000))); err != nil || f.done() {
+		t.Errorf("found what is not there: %v", err)
+	}
+}
+
+func TestFlags(t *testing.T) {
+	f := store.Flags{System: store.Seen, Keywords: "$A Work"}
+	got := apply(f, store.FlagChange{Mode: store.FlagsAdd, Flags: store.Flags{System: store.Deleted, Keywords: "b WORK"}})
+	if got.System != store.Seen|store.Deleted || got.Keywords != "$A b Work" {
+		t.Errorf("add: %+v", got)
+	}
+	got = apply(f, store.FlagChange{Mode: store.FlagsRemove, Flags: store.Flags{System: store.Seen, Keywords: "work"}})
+	if got.System != 0 || got.Keywords != "$A" {
+		t.Errorf("remove: %+v", got)
+	}
+	if s := fmt.Sprint(flagsOf(f)); s != `[\Seen $A Work]` {
+		t.Errorf("list: %s", s)
+	}
+}
