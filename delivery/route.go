@@ -24,10 +24,11 @@ func (d *Deliverer) route(ctx context.Context, a mail.Address, create bool) (sto
 		return store.Entry{}, err
 	}
 	base, _ := mail.SplitPlus(a.Local)
-	if _, err := d.o.Store.Domain(ctx, a.Domain); err != nil {
-		if store.KindOf(err) != store.NotFound {
-			return store.Entry{}, err
-		}
+	ours, err := d.o.Store.Ours(ctx, a.Domain)
+	if err != nil {
+		return store.Entry{}, err
+	}
+	if !ours {
 		if !d.o.AutoCreate || strings.HasPrefix(a.Domain, "[") {
 			return store.Entry{}, errForeign
 		}
@@ -38,7 +39,7 @@ func (d *Deliverer) route(ctx context.Context, a mail.Address, create bool) (sto
 		if local == "" && isPostmaster {
 			break
 		}
-		e, err := d.o.Store.Lookup(ctx, mail.Address{Local: local, Domain: a.Domain})
+		e, err := d.o.Store.Recipient(ctx, mail.Address{Local: local, Domain: a.Domain})
 		if store.KindOf(err) != store.NotFound {
 			return e, err
 		}

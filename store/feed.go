@@ -1,18 +1,22 @@
 package store
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // ChangeKind says what a Change tells of.
 type ChangeKind uint8
 
 const (
-	MailboxChanged ChangeKind = iota // messages or flags in Mailbox, now at ModSeq
-	MailboxCreated                   // Name
-	MailboxDeleted                   // Name
-	MailboxRenamed                   // OldName to Name
-	Subscribed                       // the account's subscriptions changed
-	OutgoingDue                      // Dest has work
-	AccountChanged                   // made, disabled, given a password, removed
+	MailboxChanged   ChangeKind = iota // messages or flags in Mailbox, now at ModSeq
+	MailboxCreated                     // Name
+	MailboxDeleted                     // Name
+	MailboxRenamed                     // OldName to Name
+	Subscribed                         // the account's subscriptions changed
+	OutgoingDue                        // Dest has work
+	AccountChanged                     // made, disabled, given a password, removed
+	DirectoryChanged                   // a domain or an alias came, went or was replaced
 )
 
 // Change is one announcement on the feed. It is a hint, never the truth:
@@ -34,6 +38,8 @@ type Feed struct {
 	mu      sync.Mutex
 	subs    map[*Subscription]struct{}
 	watches map[MailboxID]map[*Watch]struct{}
+
+	directory atomic.Uint64 // changes of accounts, domains and aliases so far
 }
 
 // NewFeed returns a feed without subscribers.
@@ -47,6 +53,9 @@ func (f *Feed) Publish(changes ...Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range changes {
+		if c.Kind == AccountChanged || c.Kind == DirectoryChanged {
+			f.directory.Add(1)
+		}
 		for s := range f.subs {
 			if s.match == nil || s.match(c) {
 				f.send(s, c)

@@ -17,6 +17,7 @@ const defaultViewBytes = 256 << 20
 type Store struct {
 	Engine
 	views *viewCache
+	known *known
 }
 
 // New returns a Store on e.
@@ -24,7 +25,7 @@ func New(e Engine, o Options) *Store {
 	if o.ViewBytes <= 0 {
 		o.ViewBytes = defaultViewBytes
 	}
-	return &Store{Engine: e, views: newViewCache(e, o.ViewBytes)}
+	return &Store{Engine: e, views: newViewCache(e, o.ViewBytes), known: newKnown(e)}
 }
 
 // View returns the newest snapshot of a mailbox: NotFound if it is gone. All

@@ -23,6 +23,7 @@ func (e *Engine) AddDomain(ctx context.Context, name string) (store.Domain, erro
 			return store.Errorf(store.Exists, op, "%s", key)
 		}
 		d = store.Domain{Name: key, Created: fromMicros(t.now)}
+		t.publish(store.Change{Kind: store.DirectoryChanged})
 		return err
 	})
 	return d, err
@@ -52,6 +53,7 @@ func (e *Engine) RemoveDomain(ctx context.Context, name string) error {
 		if used {
 			return store.Errorf(store.Exists, op, "%s has accounts or aliases", name)
 		}
+		t.publish(store.Change{Kind: store.DirectoryChanged})
 		_, err = t.exec("DELETE FROM domain WHERE id = ?1", id)
 		return err
 	})
@@ -169,6 +171,7 @@ func (e *Engine) SetAlias(ctx context.Context, a store.Alias) error {
 				return err
 			}
 		}
+		t.publish(store.Change{Kind: store.DirectoryChanged})
 		return nil
 	})
 }
@@ -187,6 +190,7 @@ func (e *Engine) RemoveAlias(ctx context.Context, a mail.Address) error {
 		if err == nil && n == 0 {
 			err = notFound(op, "%s", a.Key())
 		}
+		t.publish(store.Change{Kind: store.DirectoryChanged})
 		return err
 	})
 }

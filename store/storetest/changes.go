@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"postrider/mail"
 	"postrider/store"
 )
 
@@ -270,6 +271,17 @@ func feed(s *suite) {
 	s.ok(s.a.SetDisabled(s.ctx, s.bob.ID, true))
 	if c := next(store.AccountChanged); c.Account != s.bob.ID {
 		s.Errorf("announced %+v", c)
+	}
+	for _, change := range []func() error{
+		func() error { _, err := s.a.AddDomain(s.ctx, "new.test"); return err },
+		func() error {
+			return s.a.SetAlias(s.ctx, store.Alias{Address: s.address("all@new.test"), Targets: []mail.Address{s.bob.Address}})
+		},
+		func() error { return s.a.RemoveAlias(s.ctx, s.address("all@new.test")) },
+		func() error { return s.a.RemoveDomain(s.ctx, "new.test") },
+	} {
+		s.ok(change())
+		next(store.DirectoryChanged)
 	}
 	_, err := s.a.Accept(s.ctx, &store.Acceptance{ID: id(1), Body: body(letter("away")), Outgoing: []store.NewOutgoing{s.to("x@B.test")}})
 	s.ok(err)
