@@ -40,7 +40,7 @@ var confined = map[string][]string{
 	"github.com/mattn/go-sqlite3": {"store"},
 	"github.com/BurntSushi/toml":  {"cmd/postrider"},
 	"github.com/emersion/go-imap": {"imapd"},
-	"github.com/emersion/go-smtp": {"smtpd", "smtpc"},
+	"github.com/emersion/go-smtp": {"smtpd", "smtpc", "cmd/mailbench"},
 	"github.com/emersion/go-sasl": {"auth", "imapd", "pop3d", "smtpd", "smtpc"},
 	"github.com/miekg/dns":        {"smtpc", "mailauth", "internal/labdns"},
 }
@@ -101,6 +101,9 @@ func TestArrows(t *testing.T) {
 		allowed, known := arrows[from]
 		if from == "cmd/postrider" {
 			continue // it puts everything together
+		}
+		if from == "cmd/mailbench" && slices.ContainsFunc(p.Imports, func(i string) bool { return strings.HasPrefix(i, module) }) {
+			t.Errorf("%s imports %v; it must know nothing of what it measures", p.ImportPath, p.Imports)
 		}
 		if !known {
 			t.Errorf("%s: no rule says what %s may import", p.ImportPath, from)
