@@ -29,7 +29,9 @@ type command struct {
 }
 
 func commands() []command {
-	return nil
+	return []command{
+		{"sink", sinkSummary, runSink},
+	}
 }
 
 // cli is what a command has of the world.

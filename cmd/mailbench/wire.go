@@ -64,7 +64,9 @@ func (w *wire) deadline() {
 // line reads one line without its CRLF. It is valid until the next read,
 // unless it was longer than the buffer.
 func (w *wire) line() ([]byte, error) {
-	w.deadline()
+	if w.r.Buffered() == 0 {
+		w.deadline()
+	}
 	b, err := w.r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
 		long := append([]byte(nil), b...)

@@ -33,7 +33,9 @@ type Runner interface {
 
 // workloads is the table of workloads.
 func workloads() []Workload {
-	return []Workload{}
+	return []Workload{
+		smtpWorkload(), lmtpWorkload(), appendWorkload(), pop3Workload(), relayWorkload(),
+	}
 }
 
 func findWorkload(name string) (Workload, bool) {
