@@ -19,6 +19,9 @@ type Generator struct {
 	Size int // octets of a message, reached within a line; 0 is defaultSize
 	// Mixed makes nine in a hundred messages 100 KB and one in a hundred 1 MB.
 	Mixed bool
+	// Sender stands in From of all messages, if it is set: servers want that
+	// of whom they relay for.
+	Sender string
 }
 
 // Sizes of messages in octets.
@@ -53,6 +56,9 @@ func (g Generator) appendMessageID(b []byte, n int) []byte {
 
 // From is the address that message n is from.
 func (g Generator) From(n int) string {
+	if g.Sender != "" {
+		return g.Sender
+	}
 	r := g.random(n)
 	first, last := r.pick(firstNames), r.pick(lastNames)
 	return first + "." + last + "@sender.example"

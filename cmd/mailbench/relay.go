@@ -106,6 +106,7 @@ func (r *relayLoad) Run(ctx context.Context, s *Server) ([]*Result, error) {
 	r.run++
 	g := r.generator
 	g.Seed = g.Seed<<32 + r.run
+	g.Sender = s.User(r.first)
 	messages := g.Render(0, r.count)
 	r.seen = newArrivals(g, r.count)
 	snk, err := newSink(s.Sink, r.seen.got)
