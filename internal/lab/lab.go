@@ -181,6 +181,9 @@ func (s *Site) wait(ctx context.Context) error {
 	}
 }
 
+// PID is the server's process, as long as it runs.
+func (s *Site) PID() int { return s.cmd.Process.Pid }
+
 // Kill ends the server as a crash does, without warning.
 func (s *Site) Kill() {
 	s.cmd.Process.Kill()
