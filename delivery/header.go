@@ -24,6 +24,9 @@ type header struct {
 // readHeader reads the header of body, growing what it reads until the blank
 // line is there.
 func readHeader(body store.Body) (*header, error) {
+	if b := store.InMemory(body); b != nil && len(b) <= maxHeader {
+		return &header{raw: b[:mail.HeaderSize(b)], whole: true}, nil
+	}
 	size := min(body.Size(), maxHeader)
 	for n := min(size, firstRead); ; n = min(2*n, size) {
 		b := make([]byte, n)

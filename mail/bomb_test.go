@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime"
 	"strings"
 	"syscall"
@@ -117,6 +118,9 @@ func TestParseBombs(t *testing.T) {
 				t.Errorf("%d bytes: %d MB allocated", len(raw), got>>20)
 			}
 			checkMeta(t, []byte(raw), m)
+			if !reflect.DeepEqual(ParseBytes([]byte(raw)), m) {
+				t.Error("it reads otherwise in memory")
+			}
 			if size := len(m.Encode()); size > 2<<20 {
 				t.Errorf("Encode gives %d bytes", size)
 			}
@@ -236,6 +240,14 @@ func BenchmarkParse(b *testing.B) {
 			}
 		})
 	}
+	b.Run("2KB in memory", func(b *testing.B) {
+		raw := []byte(small)
+		b.SetBytes(int64(len(raw)))
+		b.ReportAllocs()
+		for b.Loop() {
+			ParseBytes(raw)
+		}
+	})
 	m, err := Parse(strings.NewReader(small))
 	if err != nil {
 		b.Fatal(err)

@@ -28,7 +28,17 @@ const (
 // follows (RFC 2046 §5.1.1). Every multipart has at least one part and every
 // message/rfc822 a Message, also beyond the limits.
 func Parse(r io.Reader) (*Meta, error) {
-	p := parser{w: newWindow(r), kept: maxKept}
+	return parse(newWindow(r))
+}
+
+// ParseBytes is Parse for a message in memory, which it does not copy.
+func ParseBytes(b []byte) *Meta {
+	m, _ := parse(window{buf: b, end: len(b), err: io.EOF})
+	return m
+}
+
+func parse(w window) (*Meta, error) {
+	p := parser{w: w, kept: maxKept}
 	p.push(true)
 	for p.toDelimiter() {
 		i, final := p.delimiter()

@@ -170,6 +170,9 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		checkMeta(t, raw, m)
+		if got := ParseBytes(raw); !reflect.DeepEqual(m, got) {
+			t.Errorf("in memory:\n got %+v\nwant %+v", got, m)
+		}
 		slow, err := Parse(iotest.HalfReader(bytes.NewReader(raw)))
 		if err != nil || !reflect.DeepEqual(m, slow) {
 			t.Fatalf("depends on how it is read: %v\n%s%s", err, dump(m), dump(slow))

@@ -23,26 +23,34 @@ const (
 // other; sink must not keep it.
 func copyDotted(br *bufio.Reader, sink func([]byte) error) error {
 	state, done := lineStart, false
-	var text []byte
 	for !done {
-		if _, err := br.Peek(1); err != nil {
+		first, err := br.Peek(1)
+		if err != nil {
 			return err
 		}
+		if state == afterDotCR && first[0] != '\n' { // no end: a bare CR at the beginning of the line
+			if err := sink([]byte{'\r'}); err != nil {
+				return err
+			}
+			state = inLine
+		}
 		b, _ := br.Peek(br.Buffered())
+		var text []byte
 		var n int
-		text, n, state, done = scanDotted(text[:0], b, state)
-		br.Discard(n)
+		text, n, state, done = scanDotted(b, state)
 		if err := sink(text); err != nil {
 			return err
 		}
+		br.Discard(n)
 	}
 	return nil
 }
 
-// scanDotted appends to text what b brings, which goes on where state was
-// left. n is how much of b that took: all of it, or if done up to the end of
-// the text.
-func scanDotted(text, b []byte, state dotState) (out []byte, n int, next dotState, done bool) {
+// scanDotted returns the text in b, which goes on where state was left; it
+// moves it together within b. n is how much of b that took: all of it, or if
+// done up to the end of the text. In state afterDotCR, b begins with LF.
+func scanDotted(b []byte, state dotState) (text []byte, n int, next dotState, done bool) {
+	k := 0 // the text is b[:k], and k <= n
 	for n < len(b) {
 		switch state {
 		case lineStart:
@@ -59,24 +67,29 @@ func scanDotted(text, b []byte, state dotState) (out []byte, n int, next dotStat
 			}
 		case afterDotCR:
 			if b[n] == '\n' {
-				return text, n + 1, lineStart, true
+				return b[:k], n + 1, lineStart, true
 			}
-			text = append(text, '\r') // no end: a bare CR at the beginning of the line
+			b[k] = '\r' // no end, as above; the dot and the CR have left room
+			k++
 			state = inLine
 		case afterCR:
 			state = inLine
 			if b[n] == '\n' {
-				text = append(text, '\n')
+				b[k] = '\n'
+				k++
 				n++
 				state = lineStart
 			}
 		case inLine:
 			from := n
 			n, state = scanLine(b, n)
-			text = append(text, b[from:n]...)
+			if k < from {
+				copy(b[k:], b[from:n])
+			}
+			k += n - from
 		}
 	}
-	return text, n, state, false
+	return b[:k], n, state, false
 }
 
 // scanLine goes to the beginning of the next line, or to the end of b.

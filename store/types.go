@@ -141,11 +141,21 @@ func (s UIDSet) All() iter.Seq[UID] {
 }
 
 // Body is message bytes on their way in, CRLF line ends, never changed from
-// here on. *bytes.Reader is one, *spool.File another. The caller keeps it
-// readable until the call that took it returns.
+// here on. *bytes.Reader is one, *spool.Buffer another. The caller keeps it
+// readable until the call that took it returns. One that can have the whole
+// message in memory has a method Bytes too: see InMemory.
 type Body interface {
 	io.ReaderAt
 	Size() int64
+}
+
+// InMemory returns all of b without copying it, nil if b cannot do that. What
+// it returns may not be changed, and is valid as long as b.
+func InMemory(b Body) []byte {
+	if m, ok := b.(interface{ Bytes() []byte }); ok {
+		return m.Bytes()
+	}
+	return nil
 }
 
 // Range is the bytes [From, To) of a body.

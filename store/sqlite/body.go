@@ -49,10 +49,15 @@ func (e *Engine) prepareBody(ctx context.Context, op string, b store.Body, cuts 
 	n.Size = size
 	var src io.ReaderAt = b
 	if size <= e.opt.InlineMax {
+		n.data = store.InMemory(b)
+	}
+	if size <= e.opt.InlineMax && n.data == nil {
 		n.data = make([]byte, size)
 		if got, err := b.ReadAt(n.data, 0); int64(got) < size {
 			return nil, wrap(op, fmt.Errorf("reading the body: %w", shortRead(err)))
 		}
+	}
+	if n.data != nil {
 		src = bytes.NewReader(n.data)
 	}
 	if err := n.scan(src, cuts); err != nil {
@@ -81,6 +86,13 @@ func shortRead(err error) error {
 
 // scan parses what readers will see and hashes all of it.
 func (n *newBody) scan(src io.ReaderAt, cuts []store.Range) error {
+	if n.data != nil && len(cuts) == 0 {
+		n.Hash = sha256.Sum256(n.data)
+		n.shape = shapeOfBytes(n.data)
+		meta := mail.ParseBytes(n.data)
+		n.meta, n.refs = encodeMeta(meta), refsOf(&meta.Envelope)
+		return nil
+	}
 	h := sha256.New()
 	served := &view{parts: segments(nil, src, n.Size, cuts)}
 	var view io.Reader = served

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 
 	"postrider/store"
@@ -31,19 +32,56 @@ func shapeOf(r io.ReaderAt, size int64) (store.Shape, error) {
 // line.
 func hasHighHeader(r io.Reader) (bool, error) {
 	br := bufio.NewReader(r)
-	blank := true // the line, up to here
+	h := headerScan{blank: true}
 	for {
 		c, err := br.ReadByte()
-		switch {
-		case err == io.EOF, c == '\n' && blank:
+		if err == io.EOF {
 			return false, nil
-		case err != nil:
-			return false, err
-		case c >= 0x80:
-			return true, nil
 		}
-		blank = c == '\n' || blank && c == '\r'
+		if err != nil {
+			return false, err
+		}
+		if h.ends(c) {
+			return h.high, nil
+		}
 	}
+}
+
+// headerScan is the search for a byte above 127 in a header.
+type headerScan struct {
+	blank bool // the line, up to here
+	high  bool
+}
+
+// ends takes a byte and tells whether more would change nothing.
+func (h *headerScan) ends(c byte) bool {
+	switch {
+	case c == '\n' && h.blank:
+		return true
+	case c >= 0x80:
+		h.high = true
+		return true
+	}
+	h.blank = c == '\n' || h.blank && c == '\r'
+	return false
+}
+
+// shapeOfBytes is shapeOf for a message in memory.
+func shapeOfBytes(b []byte) store.Shape {
+	var s store.Shape
+	if len(b) > 0 && !bytes.HasSuffix(b, []byte("\r\n")) {
+		s |= store.ShapeOpen
+	}
+	h := headerScan{blank: true}
+	for _, c := range b {
+		if h.ends(c) {
+			break
+		}
+	}
+	if h.high {
+		s |= store.ShapeHighHeader
+	}
+	return s
 }
 
 // shapeBehind is the shape of a message of shape s with a prefix before it.
