@@ -199,6 +199,9 @@ func (e *Engine) prepareDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := undoCreation(path); err != nil {
+		return "", err
+	}
 	if err := inspect(path, len(texts)); err != nil {
 		return "", err
 	}
