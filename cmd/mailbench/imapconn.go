@@ -24,6 +24,11 @@ func dialIMAP(ctx context.Context, addr string) (*imapConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return greetIMAP(w)
+}
+
+// greetIMAP reads the greeting; it closes what does not greet.
+func greetIMAP(w *wire) (*imapConn, error) {
 	c := &imapConn{wire: w, caps: map[string]bool{}}
 	line, err := c.line()
 	if err == nil && !bytes.HasPrefix(line, []byte("* OK")) {

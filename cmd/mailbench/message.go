@@ -33,7 +33,8 @@ const (
 
 // Words with a known number of matches: Common stands in the body of every
 // tenth message (n divisible by 10), Absent in none, Token(n) in the body of
-// message n alone. SubjectWord stands in the Subject of every tenth.
+// message n alone. SubjectWord stands in the Subject of every tenth, and
+// SubjectTag(n) in that of message n alone.
 const (
 	Common      = "quarterly"
 	Absent      = "xyzzyplugh"
@@ -156,7 +157,11 @@ func (g Generator) appendHeader(b []byte, n int, r *random) []byte {
 	return append(b, "\r\nMIME-Version: 1.0\r\n"...)
 }
 
-// appendSubject appends the thread's subject, with Re: but for its first.
+// SubjectTag stands in the Subject of message n and in no other.
+func SubjectTag(n int) string { return fmt.Sprintf("#%d.%d", n-n%threadLength, n%threadLength) }
+
+// appendSubject appends the thread's subject, with Re: but for its first, and
+// the message's number in it.
 func (g Generator) appendSubject(b []byte, n int) []byte {
 	root := n - n%threadLength
 	r := g.random(root)
@@ -173,8 +178,7 @@ func (g Generator) appendSubject(b []byte, n int) []byte {
 		}
 		b = append(b, r.pick(words)...)
 	}
-	b = append(b, " #"...)
-	return strconv.AppendInt(b, int64(root), 10)
+	return append(append(b, ' '), SubjectTag(n)...)
 }
 
 // appendReferences appends In-Reply-To and References (RFC 5322 §3.6.4).

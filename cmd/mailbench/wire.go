@@ -13,8 +13,9 @@ import (
 // ioTimeout bounds each wait for a server; what takes longer is an error.
 const ioTimeout = 2 * time.Minute
 
-// maxLine is the longest line that a server may send, without literals.
-const maxLine = 256 << 10
+// maxLine is the longest line that a server may send, without literals: SEARCH
+// names a million messages in one.
+const maxLine = 64 << 20
 
 // wire is a connection on which lines are read in place and whole commands
 // written at once. Ending ctx closes it.
@@ -27,12 +28,21 @@ type wire struct {
 }
 
 func dialWire(ctx context.Context, addr string) (*wire, error) {
+	return dialWireFrom(ctx, addr, "", 64<<10)
+}
+
+// dialWireFrom connects from an address of this machine (empty: any), and
+// reads with a buffer of that many octets.
+func dialWireFrom(ctx context.Context, addr, source string, buffer int) (*wire, error) {
 	var d net.Dialer
+	if source != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(source)}
+	}
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{conn: c, r: bufio.NewReaderSize(c, 64<<10)}
+	w := &wire{conn: c, r: bufio.NewReaderSize(c, buffer)}
 	w.stop = context.AfterFunc(ctx, func() { c.Close() })
 	return w, nil
 }

@@ -35,6 +35,7 @@ type Runner interface {
 func workloads() []Workload {
 	return []Workload{
 		smtpWorkload(), lmtpWorkload(), appendWorkload(), pop3Workload(), relayWorkload(),
+		fetchWorkload(), searchWorkload(), changeWorkload(), mixWorkload(), idleWorkload(), watchWorkload(),
 	}
 }
 

@@ -32,22 +32,13 @@ type Dir struct {
 	fs  FS
 	max int64
 
-	mu   sync.Mutex
-	cur  [lanes]*segment    // nil before the first record and after a failed sync
-	open map[int64]*segment // those with refs
+	mu  sync.Mutex
+	cur *segment // nil before the first Append and after a failed sync
 }
-
-// Large records and those of batches have segments of their own, so that the
-// sync of a batch does not have to write out a large body too.
-const (
-	large = iota
-	grouped
-	lanes
-)
 
 // Open returns a Dir on a directory that is there.
 func Open(dir string, o Options) *Dir {
-	d := &Dir{dir: dir, fs: o.FS, max: o.Max, open: map[int64]*segment{}}
+	d := &Dir{dir: dir, fs: o.FS, max: o.Max}
 	if d.fs == nil {
 		d.fs = Disk{}
 	}
@@ -57,27 +48,25 @@ func Open(dir string, o Options) *Dir {
 	return d
 }
 
-// segment is a file that is being appended to. While it has refs it is
-// locked, and nobody sweeps it.
+// segment is a file that is being appended to.
 type segment struct {
 	n    int64
 	f    File
 	end  int64 // where the next record goes; guarded by Dir.mu
-	refs int   // records whose rows are not committed yet, and 1 while it is current; guarded by Dir.mu
+	refs int   // appends under way, and 1 while it is current; guarded by Dir.mu
 
-	syncMu sync.Mutex
-	synced int64 // the highest ticket that is durable; guarded by syncMu
-
-	mu      sync.Mutex
-	written int64 // tickets of records written
+	syncMu  sync.Mutex
 	bad     error // a sync failed: nothing in it that is not named yet may be
+	written int64 // tickets of records written; guarded by ticketMu
+	synced  int64 // the highest that is durable; guarded by syncMu
+
+	ticketMu sync.Mutex
 }
 
 // Append writes a record and returns when it is durable. Several may run at
-// once; they share a sync. The segment is kept from being swept until Release.
+// once; they share a sync.
 func (d *Dir) Append(r Record, body io.ReaderAt) (Loc, error) {
-	n := roundUp(stored(r.Size), align)
-	s, off, err := d.take(large, n)
+	s, off, err := d.take(stored(r.Size))
 	if err != nil {
 		return Loc{}, err
 	}
@@ -85,50 +74,34 @@ func (d *Dir) Append(r Record, body io.ReaderAt) (Loc, error) {
 	if err == nil {
 		err = s.sync()
 	}
+	d.give(s, off, stored(r.Size), err)
 	if err != nil {
-		d.give(s, off, n, err)
 		return Loc{}, fmt.Errorf("blob: append: %w", err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.retire(s)
 	return Loc{s.n, off}, nil
 }
 
-// Release ends what a successful Append began, after the transaction that was
-// to name its record.
-func (d *Dir) Release(loc Loc) {
+// take reserves room for n bytes in the current segment.
+func (d *Dir) take(n int64) (*segment, int64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.unref(d.open[loc.Seg])
-}
-
-// take reserves room for n bytes in a lane's current segment. What has been
-// synced is never written again: room begins and ends at a multiple of align.
-func (d *Dir) take(lane int, n int64) (*segment, int64, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if s := d.cur[lane]; s != nil && s.end > 0 && s.end+n > d.max {
-		d.leave(lane)
+	if d.cur != nil && d.cur.end > 0 && d.cur.end+n > d.max {
+		d.leave()
 	}
-	if d.cur[lane] == nil {
+	if d.cur == nil {
 		s, err := d.create()
 		if err != nil {
 			return nil, 0, err
 		}
-		d.cur[lane], d.open[s.n] = s, s
+		d.cur = s
 	}
-	s := d.cur[lane]
-	off := s.end
-	s.end += n
-	s.refs++
-	return s, off, nil
+	off := d.cur.end
+	d.cur.end += n
+	d.cur.refs++
+	return d.cur, off, nil
 }
 
-// errUnwanted is why room is given back that has records in it.
-var errUnwanted = errors.New("blob: nothing names it")
-
-// give ends what take began. With an error, the room is given back.
+// give ends what take began. Room that got no record is given back.
 func (d *Dir) give(s *segment, off, n int64, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -136,38 +109,24 @@ func (d *Dir) give(s *segment, off, n int64, err error) {
 		if s.end == off+n && s.f.Truncate(off) == nil {
 			s.end = off
 		} else {
-			_, _ = s.f.Drop(off, n) // else by a sweep
+			_, _ = s.f.Drop(off, n) // else at the next start
 		}
 	}
-	d.retire(s)
+	if s.failed() != nil && d.cur == s {
+		d.leave()
+	}
 	d.unref(s)
 }
 
-// retire leaves s if its sync has failed. d.mu is held.
-func (d *Dir) retire(s *segment) {
-	if s.failed() == nil {
-		return
-	}
-	for lane, cur := range d.cur {
-		if cur == s {
-			d.leave(lane)
-		}
-	}
-}
-
-// leave makes the next record of a lane begin another segment. d.mu is held.
-func (d *Dir) leave(lane int) {
-	s := d.cur[lane]
-	d.cur[lane] = nil
+// leave makes the next Append begin another segment. d.mu is held.
+func (d *Dir) leave() {
+	s := d.cur
+	d.cur = nil
 	d.unref(s)
 }
 
 func (d *Dir) unref(s *segment) {
-	if s == nil || d.open[s.n] != s {
-		return // the directory was closed
-	}
 	if s.refs--; s.refs == 0 {
-		delete(d.open, s.n)
 		s.f.Close()
 	}
 }
@@ -203,22 +162,23 @@ func (d *Dir) create() (*segment, error) {
 // for a sync under way shares the next one. After a failure the segment is
 // never trusted again: what the kernel dropped, a second sync would not tell.
 func (s *segment) sync() error {
-	s.mu.Lock()
+	s.ticketMu.Lock()
 	s.written++
 	mine := s.written
-	s.mu.Unlock()
+	s.ticketMu.Unlock()
 	s.syncMu.Lock()
 	defer s.syncMu.Unlock()
-	s.mu.Lock()
-	all, bad := s.written, s.bad
-	s.mu.Unlock()
-	if bad != nil || s.synced >= mine {
-		return bad
+	if s.bad != nil {
+		return s.bad
 	}
+	if s.synced >= mine {
+		return nil
+	}
+	s.ticketMu.Lock()
+	all := s.written
+	s.ticketMu.Unlock()
 	if err := s.f.Sync(); err != nil {
-		s.mu.Lock()
 		s.bad = err
-		s.mu.Unlock()
 		return err
 	}
 	s.synced = all
@@ -226,8 +186,8 @@ func (s *segment) sync() error {
 }
 
 func (s *segment) failed() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.syncMu.Lock()
+	defer s.syncMu.Unlock()
 	return s.bad
 }
 
@@ -297,15 +257,12 @@ func (d *Dir) Drop(loc Loc, size int64) (bool, error) {
 	return f.Drop(loc.Off, stored(size))
 }
 
-// Close leaves all segments, also those whose records have not been released:
-// there will be no transaction to name these.
+// Close leaves the segment that is appended to.
 func (d *Dir) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for n, s := range d.open {
-		delete(d.open, n)
-		s.f.Close()
+	if d.cur != nil {
+		d.leave()
 	}
-	d.cur = [lanes]*segment{}
 	return nil
 }

@@ -23,10 +23,7 @@ func (e *Engine) Check(ctx context.Context, deep bool) ([]string, error) {
 				return fmt.Errorf("%w in %s", err, r.query)
 			}
 		}
-		if err := k.names(t); err != nil {
-			return err
-		}
-		return k.pages(t)
+		return k.names(t)
 	})
 	if err == nil {
 		err = k.bodies(ctx)

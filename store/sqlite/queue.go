@@ -152,19 +152,18 @@ func refreshDest(t *tx, name string) error {
 // Finish writes outcomes and accepts their notices.
 func (e *Engine) Finish(ctx context.Context, outcomes []store.RcptOutcome, notices ...*store.Acceptance) error {
 	var ready []*prepared
-	var bodies []*newBody
 	for _, n := range notices {
 		p, err := e.prepare(ctx, n)
 		if err != nil {
-			e.dropBodies(bodies, err)
+			e.discardAll(ready, err)
 			return err
 		}
-		ready, bodies = append(ready, p), append(bodies, p.body)
+		ready = append(ready, p)
 	}
 	var dead []deadBody
-	var fresh, again []*newBody
+	var again []*prepared
 	err := e.writeFreeing(ctx, "finish", func(t *tx) error {
-		dead, fresh, again = nil, nil, nil
+		dead, again = nil, nil
 		if err := finishRcpts(t, outcomes, &dead); err != nil {
 			return err
 		}
@@ -174,26 +173,23 @@ func (e *Engine) Finish(ctx context.Context, outcomes []store.RcptOutcome, notic
 				return err
 			}
 			if done.Again {
-				again = append(again, p.body)
-			} else {
-				fresh = append(fresh, p.body)
+				again = append(again, p)
 			}
 		}
 		return nil
-	}, bodies...)
+	})
 	if err != nil {
-		e.dropBodies(bodies, err)
+		e.discardAll(ready, err)
 		return err
 	}
-	e.dropBodies(fresh, nil)
-	e.dropBodies(again, errDoneBefore)
+	e.discardAll(again, errDoneBefore)
 	e.drop(dead)
 	return nil
 }
 
-func (e *Engine) dropBodies(bodies []*newBody, err error) {
-	for _, b := range bodies {
-		e.dropBody(b, err)
+func (e *Engine) discardAll(ready []*prepared, err error) {
+	for _, p := range ready {
+		e.discard(p, err)
 	}
 }
 

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"postrider/internal/lab"
+)
+
+// buildPostrider makes the server that the tests of this package run, once;
+// TestMain removes it.
+var buildPostrider = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "mailbench-test-")
+	if err != nil {
+		return "", err
+	}
+	builtIn = dir
+	binary := filepath.Join(dir, "postrider")
+	build := exec.Command("go", "build", "-tags", "sqlite_fts5 sqlite_omit_load_extension netgo osusergo", "-o", binary, "postrider/cmd/postrider")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building postrider: %w\n%s", err, out)
+	}
+	return binary, nil
+})
+
+var builtIn string // the directory
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if builtIn != "" {
+		os.RemoveAll(builtIn)
+	}
+	os.Exit(status)
+}
+
+// reader starts a server with the users of the loads of reading.
+func reader(t *testing.T) *lab.Site {
+	t.Helper()
+	binary, err := buildPostrider()
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := Server{UserFormat: defaultUser}
+	c := lab.Config{
+		Binary: binary, Dir: t.TempDir(), Host: "127.0.0.1", Hostname: "mail.example.com", Domain: "example.com",
+		Resolver: "127.0.0.1:1", Port: 1,
+	}
+	for _, n := range []int{usersIMAP, usersIMAP + 1, idleUser, watchUser} {
+		c.Accounts = append(c.Accounts, lab.Account{Address: users.User(n), Password: defaultPassword})
+	}
+	s, err := lab.Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Errorf("the server ended with %v\n%s", err, s.LogTail())
+		}
+	})
+	return s
+}
+
+// mailbench runs a command to its end and returns its results.
+func mailbench(t *testing.T, args ...string) []*Result {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	if status := (&cli{&out, &errOut}).main(t.Context(), append(args, "--json")); status != exitOK {
+		t.Fatalf("mailbench %s: status %d\n%s%s", strings.Join(args, " "), status, out.String(), errOut.String())
+	}
+	var results []*Result
+	if err := json.Unmarshal(out.Bytes(), &results); err != nil {
+		t.Fatal(err)
+	}
+	return results
+}
+
+// Each load of reading runs on a real server, small, and finds all right.
+func TestReadingLoads(t *testing.T) {
+	s := reader(t)
+	imap := []string{"--imap", s.Addr["imap"]}
+	for _, test := range []struct {
+		args    []string
+		results string
+	}{
+		{[]string{"fetch", "--count", "60", "--repeat", "1"},
+			"select-cold envelope-first bodystructure-first header-first select-warm flags sizes envelope bodystructure header body"},
+		{[]string{"search", "--count", "60", "--repeat", "2"},
+			"subject-none subject-one subject-many from-none from-one from-many body-none body-one body-many text-none text-one text-many"},
+		{[]string{"change", "--count", "60", "--repeat", "1"}, "copy store expunge"},
+		{[]string{"mix", "--count", "40", "--users", "2", "--connections", "4", "--duration", "300ms"}, "mix"},
+		{[]string{"idle", "--count", "20", "--connections", "20", "--settle", "100ms", "--pid", strconv.Itoa(s.PID())}, "memory"},
+		{[]string{"watch", "--connections", "10", "--count", "3", "--pause", "10ms", "--lmtp", s.Addr["lmtp"]}, "notify"},
+	} {
+		results := mailbench(t, append(test.args, imap...)...)
+		var names []string
+		for _, r := range results {
+			names = append(names, r.Name)
+			if r.Count < 1 {
+				t.Errorf("%s: %+v", test.args[0], r)
+			}
+		}
+		if got := strings.Join(names, " "); got != test.results {
+			t.Errorf("%s: results %q, want %q", test.args[0], got, test.results)
+		}
+	}
+}
+
+// A mailbox that is not what the load made is an error, not a figure.
+func TestWrongMessagesAreSeen(t *testing.T) {
+	s := reader(t)
+	server := &Server{IMAP: s.Addr["imap"], UserFormat: defaultUser, Password: defaultPassword}
+	r := &fetchLoad{archive: archive{count: 5}, repeat: 1}
+	other := Generator{Seed: 9, Size: 2000}
+	if err := fill(t.Context(), server, server.User(usersIMAP), r.mailbox(), other, 5); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Prepare(t.Context(), server); err != nil {
+		t.Fatal(err)
+	}
+	results, err := r.Run(t.Context(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, result := range results {
+		if result.Name == "body" && result.void() == "" {
+			t.Errorf("bodies of other messages pass: %+v", result)
+		}
+	}
+	search := &searchLoad{archive: archive{count: 5}, repeat: 1}
+	if err := search.Prepare(t.Context(), server); err != nil {
+		t.Fatal(err)
+	}
+	if results, err = search.Run(t.Context(), server); err != nil {
+		t.Fatal(err)
+	}
+	for _, result := range results {
+		if result.Name == "from-one" && result.void() == "" {
+			t.Errorf("a search that finds others passes: %+v", result)
+		}
+	}
+}

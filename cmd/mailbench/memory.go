@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+)
+
+// memory is what a server's processes hold, in octets.
+type memory struct {
+	processes int
+	rss       int64 // resident; pages that processes share count for each of them
+	pss       int64 // the same, but each shared page is divided by its users
+}
+
+// memoryOf adds up the processes with these numbers and all that descend from
+// them. It needs Linux, and the right to look at the processes.
+func memoryOf(pids []int) (memory, error) {
+	var m memory
+	if len(pids) == 0 {
+		return m, fmt.Errorf("memory needs --pid")
+	}
+	all, err := descendants(pids)
+	if err != nil {
+		return m, err
+	}
+	for pid := range all {
+		rss, pss, err := rollup(pid)
+		if os.IsNotExist(err) || err == nil && rss == 0 {
+			continue // it ended meanwhile
+		}
+		if err != nil {
+			return m, err
+		}
+		m.processes++
+		m.rss += rss
+		m.pss += pss
+	}
+	if m.processes == 0 {
+		return m, fmt.Errorf("there is no process %v", pids)
+	}
+	return m, nil
+}
+
+// descendants are the processes, their children, theirs, and so on.
+func descendants(pids []int) (map[int]bool, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	children := map[int][]int{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		parent := parentOf(stat)
+		children[parent] = append(children[parent], pid)
+	}
+	all := map[int]bool{}
+	for left := pids; len(left) > 0; {
+		pid := left[len(left)-1]
+		left = left[:len(left)-1]
+		if !all[pid] {
+			all[pid] = true
+			left = append(left, children[pid]...)
+		}
+	}
+	return all, nil
+}
+
+// parentOf reads the parent's number from /proc/PID/stat. The program's name
+// before it stands in brackets and may have any character in it.
+func parentOf(stat []byte) int {
+	i := bytes.LastIndexByte(stat, ')')
+	fields := bytes.Fields(stat[i+1:])
+	if i < 0 || len(fields) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(string(fields[1]))
+	return parent
+}
+
+// rollup reads what a process holds.
+func rollup(pid int) (rss, pss int64, err error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		switch fields := bytes.Fields(lines.Bytes()); {
+		case len(fields) < 2:
+		case string(fields[0]) == "Rss:":
+			rss = kilobytes(fields[1])
+		case string(fields[0]) == "Pss:":
+			pss = kilobytes(fields[1])
+		}
+	}
+	return rss, pss, nil // a process that has just ended has no lines
+}
+
+func kilobytes(b []byte) int64 {
+	n, _ := strconv.ParseInt(string(b), 10, 64)
+	return n << 10
+}
