@@ -3,7 +3,7 @@ TAGS   = sqlite_fts5 sqlite_omit_load_extension netgo osusergo
 GOTAGS = -tags "$(TAGS)"
 FUZZTIME ?= 10s
 
-.PHONY: build demo test lint fuzz bench docker-test clean
+.PHONY: build demo test test-512mb lint fuzz bench docker-test clean
 
 build:
 	@mkdir -p bin
@@ -28,6 +28,12 @@ lint:
 # Every fuzz target for FUZZTIME each.
 fuzz:
 	@scripts/fuzz-all $(FUZZTIME) "$(TAGS)"
+
+# The whole suite with 512 MB of memory for each package (root; not -race, which
+# takes many times the memory).
+test-512mb:
+	@scripts/install-test-tools
+	CGO_ENABLED=1 go test $(GOTAGS) -p 1 -timeout 20m -exec $(CURDIR)/scripts/in-512mb ./...
 
 bench:
 	go test $(GOTAGS) -run '^$$' -bench . -benchmem ./...
