@@ -3,7 +3,7 @@ TAGS   = sqlite_fts5 sqlite_omit_load_extension netgo osusergo
 GOTAGS = -tags "$(TAGS)"
 FUZZTIME ?= 10s
 
-.PHONY: build demo test test-512mb lint fuzz bench docker-test clean
+.PHONY: build demo test test-512mb soak lint fuzz bench docker-test clean
 
 build:
 	@mkdir -p bin
@@ -18,6 +18,12 @@ demo: build
 test:
 	@scripts/install-test-tools
 	CGO_ENABLED=1 go test $(GOTAGS) -race -timeout 20m ./...
+
+# The proofs of docs/reliability.md with their full figures; `make soak
+# SOAK=powercut,kill` runs some of them, SOAK_SEED=N begins elsewhere.
+soak: SOAK ?= all
+soak:
+	SOAK=$(SOAK) CGO_ENABLED=1 go test $(GOTAGS) -count 1 -v -timeout 60m ./test/soak
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

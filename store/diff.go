@@ -36,10 +36,10 @@ func Diff(old, new *View) Changes {
 	if old.mailbox.ID != new.mailbox.ID || old.mailbox.UIDValidity != new.mailbox.UIDValidity {
 		return replaced(old, new)
 	}
-	if sameStart(old.uids, new.uids) {
-		c := Changes{Added: len(new.uids) - len(old.uids)}
-		if !sameStart(old.modseqs, new.modseqs) {
-			c.Updated = updated(old.modseqs, new.modseqs)
+	if sameStart(old.rows.UID, new.rows.UID) {
+		c := Changes{Added: len(new.rows.UID) - len(old.rows.UID)}
+		if !sameStart(old.rows.ModSeq, new.rows.ModSeq) {
+			c.Updated = updated(old.rows.ModSeq, new.rows.ModSeq)
 		}
 		return c
 	}
@@ -64,8 +64,8 @@ func updated(a, b []ModSeq) []int {
 
 // replaced is the difference between views that have nothing in common.
 func replaced(old, new *View) Changes {
-	c := Changes{Added: new.Len(), Gone: UIDSetOf(old.uids...)}
-	for i := range old.uids {
+	c := Changes{Added: new.Len(), Gone: UIDSetOf(old.rows.UID...)}
+	for i := range old.rows.UID {
 		c.Expunged = append(c.Expunged, i)
 	}
 	slices.Reverse(c.Expunged)
@@ -77,9 +77,9 @@ func merge(old, new *View) Changes {
 	var c Changes
 	var gone []UID
 	j := 0
-	for i, u := range old.uids {
-		if j < len(new.uids) && new.uids[j] == u {
-			if new.modseqs[j] != old.modseqs[i] {
+	for i, u := range old.rows.UID {
+		if j < len(new.rows.UID) && new.rows.UID[j] == u {
+			if new.rows.ModSeq[j] != old.rows.ModSeq[i] {
 				c.Updated = append(c.Updated, j)
 			}
 			j++
@@ -88,7 +88,7 @@ func merge(old, new *View) Changes {
 		c.Expunged = append(c.Expunged, i)
 		gone = append(gone, u)
 	}
-	c.Added = len(new.uids) - j
+	c.Added = len(new.rows.UID) - j
 	c.Gone = UIDSetOf(gone...)
 	slices.Reverse(c.Expunged)
 	return c

@@ -207,18 +207,6 @@ type Accepted struct {
 	Again bool // the op had been done before; nothing was written now
 }
 
-// Row is what a view knows of one message.
-type Row struct {
-	UID      UID
-	ModSeq   ModSeq
-	Flags    Flags
-	Received time.Time // INTERNALDATE
-	Saved    time.Time // when it came into this mailbox (RFC 8514)
-	Size     int64     // of what is served: prefix, then body less the cuts
-	EmailID  int64     // RFC 8474; kept by COPY and MOVE
-	ThreadID int64
-}
-
 // Shape is what is out of the ordinary in a message's bytes, as served, for
 // who has to tell its size in a protocol that cannot send it as it is (RFC
 // 1939 §11, RFC 6856 §2.1). It never changes.
@@ -233,7 +221,7 @@ const (
 // snapshot.
 type Delta struct {
 	Mailbox Mailbox
-	Changed []Row  // new or with new flags, ascending by UID
+	Changed Rows   // new or with new flags, ascending by UID
 	Gone    UIDSet // expunged since
 	Full    bool   // Gone could not be told: Changed is the whole mailbox
 }

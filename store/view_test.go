@@ -17,7 +17,7 @@ func row(uid UID, m ModSeq, f System, words string) Row {
 
 func delta(m ModSeq, total int, gone UIDSet, changed ...Row) Delta {
 	return Delta{Mailbox: Mailbox{ID: MailboxID{1, 1}, Name: "INBOX", UIDValidity: 7, ModSeq: m, Total: int64(total)},
-		Changed: changed, Gone: gone}
+		Changed: RowsOf(changed...), Gone: gone}
 }
 
 // rows returns all rows of a view.
@@ -59,8 +59,9 @@ func TestViewAdvance(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			old := newView(base)
+			before := rows(old)
 			v := old.advance(tt.d)
-			if !reflect.DeepEqual(rows(old), base.Changed) {
+			if !reflect.DeepEqual(rows(old), before) {
 				t.Errorf("the old view changed: %+v", rows(old))
 			}
 			if tt.want == nil {
@@ -83,7 +84,7 @@ func TestViewAdvanceTwice(t *testing.T) {
 	v := newView(delta(1, 1, nil, row(1, 1, 0, "")))
 	v = v.advance(delta(2, 2, nil, row(2, 2, 0, "one")))
 	v = v.advance(delta(3, 3, nil, row(3, 3, 0, "one")))
-	if cap(v.uids) == len(v.uids) {
+	if cap(v.rows.UID) == len(v.rows.UID) {
 		t.Fatal("the view has no room behind its end, so this shows nothing")
 	}
 	a := v.advance(delta(4, 4, nil, row(4, 4, 0, "two")))
@@ -142,7 +143,7 @@ func TestViewForgetsUnusedKeywords(t *testing.T) {
 	for m := ModSeq(2); m < 10000; m++ {
 		v = v.advance(delta(m, 1, nil, row(1, m, 0, fmt.Sprintf("invented%d", m))))
 	}
-	if n := len(v.keywords.text); n > 100 {
+	if n := len(v.rows.keywords.text); n > 100 {
 		t.Errorf("%d sets of keywords are kept for one message", n)
 	}
 	if got := v.At(0).Flags.Keywords; got != "invented9999" {
@@ -197,7 +198,7 @@ func (m *model) changes(since ModSeq) Delta {
 	d := Delta{Mailbox: m.box, Full: since == 0}
 	for _, x := range m.msgs {
 		if x.ModSeq > since {
-			d.Changed = append(d.Changed, x)
+			d.Changed.Append(x)
 		}
 	}
 	var gone []UID
@@ -258,8 +259,8 @@ func TestViewModel(t *testing.T) {
 				t.Fatalf("seed %d: view\n%+v\nmailbox\n%+v", seed, rows(next), m.msgs)
 			}
 			uids = apply(t, uids, Diff(v, next), next)
-			if !slices.Equal(uids, next.uids) {
-				t.Fatalf("seed %d: the client has %v, the view %v", seed, uids, next.uids)
+			if !slices.Equal(uids, next.rows.UID) {
+				t.Fatalf("seed %d: the client has %v, the view %v", seed, uids, next.rows.UID)
 			}
 			v = next
 			old = append(old, kept{v, slices.Clone(m.msgs)})
@@ -292,7 +293,7 @@ func BenchmarkViewAdvance(b *testing.B) {
 	const n = 100_000
 	all := delta(1, n, nil)
 	for u := range UID(n) {
-		all.Changed = append(all.Changed, row(u+1, 1, 0, ""))
+		all.Changed.Append(row(u+1, 1, 0, ""))
 	}
 	b.Run("append", func(b *testing.B) {
 		v, m := newView(all), ModSeq(1)

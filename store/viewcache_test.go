@@ -37,8 +37,9 @@ func (b *boxes) Changes(ctx context.Context, id MailboxID, since ModSeq) (Delta,
 	}
 	d := Delta{Mailbox: Mailbox{ID: id, UIDValidity: 1, ModSeq: head, Total: id.N}, Full: since == 0}
 	if since == 0 {
+		d.Changed.Grow(int(id.N))
 		for u := range UID(id.N) {
-			d.Changed = append(d.Changed, row(u+1, 1, 0, ""))
+			d.Changed.Append(row(u+1, 1, 0, ""))
 		}
 	}
 	return d, nil

@@ -32,6 +32,7 @@ func add(t *testing.T, d *Dir, id int64, b []byte) Loc {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.Release(loc)
 	return loc
 }
 
@@ -274,4 +275,97 @@ func TestFailures(t *testing.T) {
 	if _, err := d.Append(Record{ID: 6, Size: int64(len(x)) + 1}, bytes.NewReader(x)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a body shorter than it says: %v", err)
 	}
+}
+
+// addBatch writes bodies as one batch and returns where they are.
+func addBatch(t *testing.T, d *Dir, bodies ...[]byte) *Batch {
+	t.Helper()
+	var rs []Record
+	for i, b := range bodies {
+		rs = append(rs, record(int64(i), b))
+	}
+	g, err := d.Begin(rs, bodies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func TestBatch(t *testing.T) {
+	dir := t.TempDir()
+	d := Open(dir, Options{Max: 1 << 20})
+	defer d.Close()
+	var bodies [][]byte
+	for i, size := range []int{1, 100, 10000, blockSize - 1, blockSize, 3*blockSize + 5, 0, 777} {
+		bodies = append(bodies, body(uint64(i), size))
+	}
+	for range 4 {
+		g := addBatch(t, d, bodies...)
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if g.Loc(0).Off%align != 0 {
+			t.Errorf("begins at %d, in a block that has been synced", g.Loc(0).Off)
+		}
+		// Nobody sweeps what no transaction has named yet.
+		if err := Open(dir, Options{}).Sweep(g.Loc(0).Seg, nil, nobody); err != nil {
+			t.Error(err)
+		}
+		g.Release(true)
+		for i, b := range bodies {
+			want(t, d, g.Loc(i), int64(i), b)
+		}
+	}
+	if segs, err := d.Segments(); err != nil || len(segs) < 2 {
+		t.Errorf("segments %v, %v: want several", segs, err)
+	}
+}
+
+// Room that nothing names is used again.
+func TestUnwantedBatch(t *testing.T) {
+	d := Open(t.TempDir(), Options{})
+	defer d.Close()
+	b := body(1, 5000)
+	first := addBatch(t, d, b, b)
+	second := addBatch(t, d, b)
+	third := addBatch(t, d, b)
+	second.Release(false) // in the middle: a hole
+	third.Release(false)
+	first.Release(true)
+	want(t, d, first.Loc(1), 1, b)
+	if _, err := d.Open(second.Loc(0), record(0, b)); !errors.Is(err, ErrDropped) {
+		t.Errorf("in the hole: %v", err)
+	}
+	if again := addBatch(t, d, b); again.Loc(0) != third.Loc(0) {
+		t.Errorf("at %v, the last one was at %v", again.Loc(0), third.Loc(0))
+	}
+}
+
+func TestBatchFails(t *testing.T) {
+	var writes, syncs error
+	d := Open(t.TempDir(), Options{FS: &faulty{writes: &writes, syncs: &syncs}})
+	defer d.Close()
+	b := body(1, 5000)
+	first := addBatch(t, d, b)
+	first.Release(true)
+	writes = errors.New("no space")
+	if g := addBatch(t, d, b); !errors.Is(g.Wait(), writes) {
+		t.Errorf("failed write: %v", g.Wait())
+	} else {
+		g.Release(false)
+	}
+	writes, syncs = nil, errors.New("i/o error")
+	if g := addBatch(t, d, b); !errors.Is(g.Wait(), syncs) {
+		t.Errorf("failed sync: %v", g.Wait())
+	} else {
+		g.Release(false)
+	}
+	syncs = nil
+	again := addBatch(t, d, b)
+	again.Release(true)
+	if again.Loc(0).Seg == first.Loc(0).Seg {
+		t.Error("a segment whose sync failed is trusted again")
+	}
+	want(t, d, again.Loc(0), 0, b)
+	want(t, d, first.Loc(0), 0, b)
 }

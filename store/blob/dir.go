@@ -32,13 +32,22 @@ type Dir struct {
 	fs  FS
 	max int64
 
-	mu  sync.Mutex
-	cur *segment // nil before the first Append and after a failed sync
+	mu   sync.Mutex
+	cur  [lanes]*segment    // nil before the first record and after a failed sync
+	open map[int64]*segment // those with refs
 }
+
+// Large records and those of batches have segments of their own, so that the
+// sync of a batch does not have to write out a large body too.
+const (
+	large = iota
+	grouped
+	lanes
+)
 
 // Open returns a Dir on a directory that is there.
 func Open(dir string, o Options) *Dir {
-	d := &Dir{dir: dir, fs: o.FS, max: o.Max}
+	d := &Dir{dir: dir, fs: o.FS, max: o.Max, open: map[int64]*segment{}}
 	if d.fs == nil {
 		d.fs = Disk{}
 	}
@@ -48,25 +57,27 @@ func Open(dir string, o Options) *Dir {
 	return d
 }
 
-// segment is a file that is being appended to.
+// segment is a file that is being appended to. While it has refs it is
+// locked, and nobody sweeps it.
 type segment struct {
 	n    int64
 	f    File
 	end  int64 // where the next record goes; guarded by Dir.mu
-	refs int   // appends under way, and 1 while it is current; guarded by Dir.mu
+	refs int   // records whose rows are not committed yet, and 1 while it is current; guarded by Dir.mu
 
-	syncMu  sync.Mutex
+	syncMu sync.Mutex
+	synced int64 // the highest ticket that is durable; guarded by syncMu
+
+	mu      sync.Mutex
+	written int64 // tickets of records written
 	bad     error // a sync failed: nothing in it that is not named yet may be
-	written int64 // tickets of records written; guarded by ticketMu
-	synced  int64 // the highest that is durable; guarded by syncMu
-
-	ticketMu sync.Mutex
 }
 
 // Append writes a record and returns when it is durable. Several may run at
-// once; they share a sync.
+// once; they share a sync. The segment is kept from being swept until Release.
 func (d *Dir) Append(r Record, body io.ReaderAt) (Loc, error) {
-	s, off, err := d.take(stored(r.Size))
+	n := roundUp(stored(r.Size), align)
+	s, off, err := d.take(large, n)
 	if err != nil {
 		return Loc{}, err
 	}
@@ -74,34 +85,50 @@ func (d *Dir) Append(r Record, body io.ReaderAt) (Loc, error) {
 	if err == nil {
 		err = s.sync()
 	}
-	d.give(s, off, stored(r.Size), err)
 	if err != nil {
+		d.give(s, off, n, err)
 		return Loc{}, fmt.Errorf("blob: append: %w", err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.retire(s)
 	return Loc{s.n, off}, nil
 }
 
-// take reserves room for n bytes in the current segment.
-func (d *Dir) take(n int64) (*segment, int64, error) {
+// Release ends what a successful Append began, after the transaction that was
+// to name its record.
+func (d *Dir) Release(loc Loc) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.cur != nil && d.cur.end > 0 && d.cur.end+n > d.max {
-		d.leave()
+	d.unref(d.open[loc.Seg])
+}
+
+// take reserves room for n bytes in a lane's current segment. What has been
+// synced is never written again: room begins and ends at a multiple of align.
+func (d *Dir) take(lane int, n int64) (*segment, int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.cur[lane]; s != nil && s.end > 0 && s.end+n > d.max {
+		d.leave(lane)
 	}
-	if d.cur == nil {
+	if d.cur[lane] == nil {
 		s, err := d.create()
 		if err != nil {
 			return nil, 0, err
 		}
-		d.cur = s
+		d.cur[lane], d.open[s.n] = s, s
 	}
-	off := d.cur.end
-	d.cur.end += n
-	d.cur.refs++
-	return d.cur, off, nil
+	s := d.cur[lane]
+	off := s.end
+	s.end += n
+	s.refs++
+	return s, off, nil
 }
 
-// give ends what take began. Room that got no record is given back.
+// errUnwanted is why room is given back that has records in it.
+var errUnwanted = errors.New("blob: nothing names it")
+
+// give ends what take began. With an error, the room is given back.
 func (d *Dir) give(s *segment, off, n int64, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -109,24 +136,38 @@ func (d *Dir) give(s *segment, off, n int64, err error) {
 		if s.end == off+n && s.f.Truncate(off) == nil {
 			s.end = off
 		} else {
-			_, _ = s.f.Drop(off, n) // else at the next start
+			_, _ = s.f.Drop(off, n) // else by a sweep
 		}
 	}
-	if s.failed() != nil && d.cur == s {
-		d.leave()
-	}
+	d.retire(s)
 	d.unref(s)
 }
 
-// leave makes the next Append begin another segment. d.mu is held.
-func (d *Dir) leave() {
-	s := d.cur
-	d.cur = nil
+// retire leaves s if its sync has failed. d.mu is held.
+func (d *Dir) retire(s *segment) {
+	if s.failed() == nil {
+		return
+	}
+	for lane, cur := range d.cur {
+		if cur == s {
+			d.leave(lane)
+		}
+	}
+}
+
+// leave makes the next record of a lane begin another segment. d.mu is held.
+func (d *Dir) leave(lane int) {
+	s := d.cur[lane]
+	d.cur[lane] = nil
 	d.unref(s)
 }
 
 func (d *Dir) unref(s *segment) {
+	if s == nil || d.open[s.n] != s {
+		return // the directory was closed
+	}
 	if s.refs--; s.refs == 0 {
+		delete(d.open, s.n)
 		s.f.Close()
 	}
 }
@@ -162,23 +203,22 @@ func (d *Dir) create() (*segment, error) {
 // for a sync under way shares the next one. After a failure the segment is
 // never trusted again: what the kernel dropped, a second sync would not tell.
 func (s *segment) sync() error {
-	s.ticketMu.Lock()
+	s.mu.Lock()
 	s.written++
 	mine := s.written
-	s.ticketMu.Unlock()
+	s.mu.Unlock()
 	s.syncMu.Lock()
 	defer s.syncMu.Unlock()
-	if s.bad != nil {
-		return s.bad
+	s.mu.Lock()
+	all, bad := s.written, s.bad
+	s.mu.Unlock()
+	if bad != nil || s.synced >= mine {
+		return bad
 	}
-	if s.synced >= mine {
-		return nil
-	}
-	s.ticketMu.Lock()
-	all := s.written
-	s.ticketMu.Unlock()
 	if err := s.f.Sync(); err != nil {
+		s.mu.Lock()
 		s.bad = err
+		s.mu.Unlock()
 		return err
 	}
 	s.synced = all
@@ -186,8 +226,8 @@ func (s *segment) sync() error {
 }
 
 func (s *segment) failed() error {
-	s.syncMu.Lock()
-	defer s.syncMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.bad
 }
 
@@ -257,12 +297,15 @@ func (d *Dir) Drop(loc Loc, size int64) (bool, error) {
 	return f.Drop(loc.Off, stored(size))
 }
 
-// Close leaves the segment that is appended to.
+// Close leaves all segments, also those whose records have not been released:
+// there will be no transaction to name these.
 func (d *Dir) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.cur != nil {
-		d.leave()
+	for n, s := range d.open {
+		delete(d.open, n)
+		s.f.Close()
 	}
+	d.cur = [lanes]*segment{}
 	return nil
 }

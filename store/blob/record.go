@@ -9,12 +9,14 @@ import (
 	"sync"
 )
 
-// A record begins at a multiple of align, so that its space can be given back
-// whole. Its header is magic, codec, id, size, SHA-256 and a checksum of these;
+// A record of DropMin bytes or more begins at a multiple of align, so that its
+// space can be given back whole; smaller ones, of batches, at a multiple of
+// step. Its header is magic, codec, id, size, SHA-256 and a checksum of these;
 // then come blocks of blockSize bytes, the last one shorter, each followed by
 // a checksum of id, block number and bytes.
 const (
 	align      = 4096
+	step       = 64
 	headerSize = 64
 	blockSize  = 64 << 10
 	sumSize    = 4
@@ -36,12 +38,25 @@ type Record struct {
 	Hash [32]byte
 }
 
+// DropMin is the size from which the space of a single record is worth giving
+// back: below, the file system's bookkeeping costs more than it yields.
+const DropMin = 64 << 10
+
+// alignOf returns what the offset of a record is a multiple of.
+func alignOf(size int64) int64 {
+	if size >= DropMin {
+		return align
+	}
+	return step
+}
+
 // stored returns how many bytes a record takes in its segment.
 func stored(size int64) int64 {
 	blocks := (size + blockSize - 1) / blockSize
-	n := headerSize + size + blocks*sumSize
-	return (n + align - 1) / align * align
+	return roundUp(headerSize+size+blocks*sumSize, alignOf(size))
 }
+
+func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
 
 func (r Record) header() []byte {
 	h := make([]byte, headerSize)

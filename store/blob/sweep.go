@@ -64,23 +64,58 @@ func gapsOf(live []Live, size int64) []gap {
 	return gaps
 }
 
-// refuseKnown is an error if a record with a known id begins in g.
+// refuseKnown is an error if a record with a known id begins in g. Records
+// that it meets are passed over whole, since their bytes may be anything.
 func (g gap) refuseKnown(f File, known func(id int64) (bool, error)) error {
-	h := make([]byte, headerSize)
-	for off := g.from; off < g.to; off += align {
-		if n, _ := f.ReadAt(h, off); n < headerSize {
+	w := window{f: f}
+	for off := g.from; off < g.to; {
+		h := w.at(off, headerSize)
+		if h == nil {
 			return nil
 		}
-		if string(h[:4]) != magic || binary.BigEndian.Uint32(h[60:]) != crc32.Checksum(h[:60], castagnoli) {
+		id, size, ok := parseHeader(h)
+		if !ok {
+			off += step
 			continue
 		}
-		id := int64(binary.BigEndian.Uint64(h[8:]))
 		if there, err := known(id); err != nil || there {
 			if err == nil {
 				err = fmt.Errorf("body %d stands at %d, where no row has it", id, off)
 			}
 			return err
 		}
+		off += stored(size)
 	}
 	return nil
+}
+
+// parseHeader returns what a header says, ok if it is one.
+func parseHeader(h []byte) (id, size int64, ok bool) {
+	if string(h[:4]) != magic || binary.BigEndian.Uint32(h[60:]) != crc32.Checksum(h[:60], castagnoli) {
+		return 0, 0, false
+	}
+	size = int64(binary.BigEndian.Uint64(h[16:]))
+	return int64(binary.BigEndian.Uint64(h[8:])), size, size >= 0 && size < 1<<50
+}
+
+// window reads a file in large pieces for who looks at small ones, ascending.
+type window struct {
+	f   File
+	buf []byte
+	off int64
+}
+
+// at returns n bytes at off, nil if they are not all there.
+func (w *window) at(off, n int64) []byte {
+	if off < w.off || off+n > w.off+int64(len(w.buf)) {
+		if w.buf == nil {
+			w.buf = make([]byte, 256<<10)
+		}
+		got, _ := w.f.ReadAt(w.buf[:cap(w.buf)], off) // what cannot be read is not there
+		w.buf, w.off = w.buf[:got], off
+		if int64(got) < n {
+			return nil
+		}
+	}
+	return w.buf[off-w.off:][:n]
 }

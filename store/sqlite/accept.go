@@ -48,21 +48,22 @@ func (e *Engine) Accept(ctx context.Context, a *store.Acceptance) (store.Accepte
 	err = e.write(ctx, "accept", func(t *tx) (err error) {
 		done, err = e.accept(t, p)
 		return err
-	})
-	if err != nil {
-		e.discard(p, err)
-		return store.Accepted{}, err
-	}
-	if done.Again {
+	}, p.body)
+	if err == nil && done.Again {
 		e.dropBody(p.body, errDoneBefore)
+	} else {
+		e.dropBody(p.body, err)
+	}
+	if err != nil {
+		return store.Accepted{}, err
 	}
 	return done, nil
 }
 
 var errDoneBefore = errors.New("done before")
 
-// prepare makes an acceptance ready for accept. If the transaction fails, its
-// caller calls discard with the error.
+// prepare makes an acceptance ready for accept. Its caller calls dropBody after
+// the transaction.
 func (e *Engine) prepare(ctx context.Context, a *store.Acceptance) (*prepared, error) {
 	if len(a.Local) == 0 && len(a.Outgoing) == 0 {
 		return nil, store.Errorf(store.Invalid, "accept", "no recipient")
@@ -121,9 +122,6 @@ func destOf(a mail.Address) string {
 	}
 	return strings.ToLower(a.Domain) // an address literal
 }
-
-// discard gives back what prepare took, after the transaction failed with err.
-func (e *Engine) discard(p *prepared, err error) { e.dropBody(p.body, err) }
 
 // accept writes what prepare made ready. It may run more than once.
 func (e *Engine) accept(t *tx, p *prepared) (store.Accepted, error) {

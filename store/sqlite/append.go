@@ -44,12 +44,13 @@ func (e *Engine) Append(ctx context.Context, op store.OpID, box store.MailboxID,
 			return err
 		}
 		return opRecord(t, m.acct, op, "append", &done)
-	})
+	}, body)
 	if again && err == nil {
 		e.dropBody(body, errDoneBefore)
+	} else {
+		e.dropBody(body, err)
 	}
 	if err != nil {
-		e.dropBody(body, err)
 		return store.Filed{}, err
 	}
 	return done.Filed, nil

@@ -22,21 +22,32 @@ const (
 )
 
 // newBody is a body on its way in, made ready outside the writer: parsed,
-// hashed, and durable already if it goes to a segment.
+// hashed, and if it is large durable in a segment already. The writer decides
+// where the others go.
 type newBody struct {
 	blob.Record
 	served int64 // size less the cuts
 	shape  store.Shape
 	meta   []byte // encoded
-	data   []byte // inline
+	data   []byte // nil if it is large
 	loc    blob.Loc
 	place  int
 	cut    []byte // encoded
 	refs   msgRefs
 }
 
-// prepareBody reads b and makes it ready. If the transaction that was to name
-// it fails, dropBody gives its space back.
+// waits tells whether the writer gives n its place.
+func (n *newBody) waits() bool { return n.data != nil && n.Size > 0 }
+
+// inline makes the database n's place, unless it is large.
+func (n *newBody) inline() {
+	if n.data != nil {
+		n.place, n.loc = placeInline, blob.Loc{}
+	}
+}
+
+// prepareBody reads b and makes it ready. After the transaction that was to
+// name it, dropBody must be called.
 func (e *Engine) prepareBody(ctx context.Context, op string, b store.Body, cuts []store.Range) (*newBody, error) {
 	if e.isClosed() {
 		return nil, wrap(op, errClosed)
@@ -49,6 +60,8 @@ func (e *Engine) prepareBody(ctx context.Context, op string, b store.Body, cuts 
 	n.Size = size
 	var src io.ReaderAt = b
 	if size <= e.opt.InlineMax {
+		e.coming.Add(1)
+		defer e.coming.Add(-1)
 		n.data = store.InMemory(b)
 	}
 	if size <= e.opt.InlineMax && n.data == nil {
@@ -116,11 +129,17 @@ func (n *newBody) scan(src io.ReaderAt, cuts []store.Range) error {
 	return nil
 }
 
-// dropBody gives back the space of a body whose transaction failed for sure.
+// dropBody ends what prepareBody began, after the transaction that was to name
+// the body ended with err. It gives back the space of a large one if that
+// failed for sure; the writer does so for the others.
 func (e *Engine) dropBody(n *newBody, err error) {
-	if err != nil && !errors.Is(err, store.ErrUnknown) && n.place == placeSegment {
+	if n.data != nil || n.place != placeSegment {
+		return
+	}
+	if err != nil && !errors.Is(err, store.ErrUnknown) {
 		e.drop([]deadBody{{n.loc, n.Size}})
 	}
+	e.blobs.Release(n.loc)
 }
 
 // insertBody writes the rows of a body that refs rows refer to.

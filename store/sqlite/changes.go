@@ -21,13 +21,12 @@ func (e *Engine) Changes(ctx context.Context, box store.MailboxID, since store.M
 		}
 		d.Full = since <= 0 || int64(since) < floor
 		if d.Full {
-			d.Changed = make([]store.Row, 0, d.Mailbox.Total)
-			return changedRows(t, box, "SELECT "+rowColumns+" FROM message WHERE acct = ?1 AND mbox = ?2 ORDER BY uid", 0, &d.Changed)
+			d.Changed.Grow(int(d.Mailbox.Total))
+			return readPages(t, box, &d.Changed)
 		}
-		if err := changedRows(t, box, "SELECT "+rowColumns+" FROM message INDEXED BY message_modseq WHERE acct = ?1 AND mbox = ?2 AND modseq > ?3", int64(since), &d.Changed); err != nil {
+		if err := readChanged(t, box, since, &d.Changed); err != nil {
 			return err
 		}
-		slices.SortFunc(d.Changed, func(a, b store.Row) int { return int(int64(a.UID) - int64(b.UID)) })
 		var err error
 		d.Gone, err = goneSince(t, box, since)
 		return err
@@ -36,24 +35,6 @@ func (e *Engine) Changes(ctx context.Context, box store.MailboxID, since store.M
 		return store.Delta{}, err
 	}
 	return d, nil
-}
-
-const rowColumns = "uid, modseq, flags, keywords, received, saved, size, email_id, thread_id"
-
-func changedRows(t *tx, box store.MailboxID, query string, since int64, rows *[]store.Row) error {
-	in := args(int64(box.Account), box.N, since)
-	if since == 0 {
-		in = in[:2]
-	}
-	return t.each(query, in, func(scan func(...any) error) error {
-		var uid, modseq, system, received, saved int64 // plain numbers are scanned without reflection
-		var r store.Row
-		err := scan(&uid, &modseq, &system, &r.Flags.Keywords, &received, &saved, &r.Size, &r.EmailID, &r.ThreadID)
-		r.UID, r.ModSeq, r.Flags.System = store.UID(uid), store.ModSeq(modseq), store.System(system)
-		r.Received, r.Saved = fromMicros(received), fromMicros(saved)
-		*rows = append(*rows, r)
-		return err
-	})
 }
 
 // Shapes returns the shape of each message that has one.

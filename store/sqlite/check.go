@@ -23,7 +23,10 @@ func (e *Engine) Check(ctx context.Context, deep bool) ([]string, error) {
 				return fmt.Errorf("%w in %s", err, r.query)
 			}
 		}
-		return k.names(t)
+		if err := k.names(t); err != nil {
+			return err
+		}
+		return k.pages(t)
 	})
 	if err == nil {
 		err = k.bodies(ctx)

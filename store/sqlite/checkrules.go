@@ -39,19 +39,12 @@ func mailboxRules() []rule {
 	return []rule{
 		{`SELECT printf('mailbox %d of account %d belongs to no account', id, acct) FROM mailbox WHERE acct NOT IN (SELECT id FROM acct)`},
 		{`SELECT printf('mailbox %d/%d has UIDVALIDITY %d', acct, id, uidvalidity) FROM mailbox WHERE uidvalidity NOT BETWEEN 1 AND 4294967295`},
-		{`SELECT printf('mailbox %d/%d counts %d messages, %d unseen, %d deleted, %d and %d bytes, and has %d, %d, %d, %d and %d',
-				b.acct, b.id, b.total, b.unseen, b.deleted, b.bytes, b.deleted_bytes,
-				ifnull(m.n, 0), ifnull(m.unseen, 0), ifnull(m.deleted, 0), ifnull(m.size, 0), ifnull(m.dsize, 0))
-			FROM mailbox b LEFT JOIN (SELECT acct, mbox, count(*) AS n, sum(flags & 1 = 0) AS unseen, sum(flags & 8 <> 0) AS deleted,
-				sum(size) AS size, sum(iif(flags & 8, size, 0)) AS dsize FROM message GROUP BY acct, mbox) m ON m.acct = b.acct AND m.mbox = b.id
-			WHERE (b.total, b.unseen, b.deleted, b.bytes, b.deleted_bytes) IS NOT
-				(ifnull(m.n, 0), ifnull(m.unseen, 0), ifnull(m.deleted, 0), ifnull(m.size, 0), ifnull(m.dsize, 0))`},
 		{`SELECT printf('mailbox %d/%d would give UID %d again', b.acct, b.id, max(m.uid)) FROM mailbox b
 			JOIN message m ON m.acct = b.acct AND m.mbox = b.id GROUP BY b.acct, b.id HAVING max(m.uid) >= b.uidnext`},
 		{`SELECT printf('mailbox %d/%d would give the expunged UID %d again', b.acct, b.id, max(g.uid_hi)) FROM mailbox b
 			JOIN gone g ON g.acct = b.acct AND g.mbox = b.id GROUP BY b.acct, b.id HAVING max(g.uid_hi) >= b.uidnext`},
 		{`SELECT printf('mailbox %d/%d is at change %d, its messages are at %d', b.acct, b.id, b.modseq, max(m.modseq)) FROM mailbox b
-			JOIN message m ON m.acct = b.acct AND m.mbox = b.id GROUP BY b.acct, b.id HAVING max(m.modseq) > b.modseq`},
+			JOIN message_page m ON m.acct = b.acct AND m.mbox = b.id GROUP BY b.acct, b.id HAVING max(m.modseq) > b.modseq`},
 		{`SELECT printf('mailbox %d/%d is at change %d, its expunges are at %d', b.acct, b.id, b.modseq, max(g.modseq)) FROM mailbox b
 			JOIN gone g ON g.acct = b.acct AND g.mbox = b.id GROUP BY b.acct, b.id HAVING max(g.modseq) > b.modseq`},
 	}
@@ -63,8 +56,9 @@ func messageRules() []rule {
 			WHERE NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.acct = m.acct AND b.id = m.mbox)`},
 		{`SELECT printf('message %d/%d/%d came after the next one', acct, mbox, uid) FROM (SELECT acct, mbox, uid, created_modseq,
 				lead(created_modseq) OVER (PARTITION BY acct, mbox ORDER BY uid) AS later FROM message) WHERE created_modseq > later`},
-		{`SELECT printf('message %d/%d/%d has an impossible UID, change number or flag', acct, mbox, uid) FROM message
-			WHERE uid NOT BETWEEN 1 AND 4294967294 OR created_modseq > modseq OR flags NOT BETWEEN 0 AND 31`},
+		{`SELECT printf('message %d/%d/%d has an impossible UID', acct, mbox, uid) FROM message WHERE uid NOT BETWEEN 1 AND 4294967294`},
+		{`SELECT printf('page from UID %d of mailbox %d/%d is in no mailbox', lo, acct, mbox) FROM message_page m
+			WHERE NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.acct = m.acct AND b.id = m.mbox)`},
 		{`SELECT printf('message %d/%d/%d is there and counts as expunged', m.acct, m.mbox, m.uid) FROM gone g
 			JOIN message m ON m.acct = g.acct AND m.mbox = g.mbox AND m.uid BETWEEN g.uid_lo AND g.uid_hi`},
 		{`SELECT printf('message %d/%d/%d has no body %d', acct, mbox, uid, body) FROM message WHERE body NOT IN (SELECT id FROM body)`},

@@ -61,18 +61,19 @@ type copier struct {
 	t        *tx
 	from, to store.MailboxID
 	move     bool
+	rows     *store.Rows
 	sum      counts
 	done     copied
 	into, at int64 // modseq of the target and, if moved, of the source
 }
 
 func (c *copier) run(uids store.UIDSet) error {
-	for _, r := range uids {
-		if err := c.find(r); err != nil {
-			return err
-		}
+	rows, err := collect(c.t, c.from, uids, func(store.System) bool { return true })
+	if err != nil {
+		return err
 	}
-	if len(c.done.Source) == 0 {
+	c.rows, c.sum, c.done.Source = rows, tally(rows), uidsOf(rows)
+	if rows.Len() == 0 {
 		return c.t.get("SELECT uidvalidity FROM mailbox WHERE acct = ?1 AND id = ?2", args(int64(c.to.Account), c.to.N), &c.done.UIDValidity)
 	}
 	if err := c.bump(); err != nil {
@@ -85,9 +86,16 @@ func (c *copier) run(uids store.UIDSet) error {
 		}
 		next += int64(r.Hi) - int64(r.Lo) + 1
 	}
-	if !c.move {
-		return nil
+	if c.move {
+		if err := c.leave(); err != nil {
+			return err
+		}
 	}
+	return c.arrive()
+}
+
+// leave takes the messages out of the source.
+func (c *copier) leave() error {
 	if err := deleteRows(c.t, c.from, c.done.Source, c.at); err != nil {
 		return err
 	}
@@ -96,21 +104,14 @@ func (c *copier) run(uids store.UIDSet) error {
 	return changeMailbox(c.t, c.from, c.at, less)
 }
 
-// find notes the messages of a range that are there.
-func (c *copier) find(r store.UIDRange) error {
-	return c.t.each("SELECT uid, flags, size FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4 ORDER BY uid",
-		args(int64(c.from.Account), c.from.N, int64(r.Lo), int64(r.Hi)),
-		func(scan func(...any) error) error {
-			var uid store.UID
-			var flags store.System
-			var size int64
-			if err := scan(&uid, &flags, &size); err != nil {
-				return err
-			}
-			c.done.Source = addUID(c.done.Source, uid)
-			c.sum.add(countOf(flags, size), 1)
-			return nil
-		})
+// arrive puts the messages into the target's pages.
+func (c *copier) arrive() error {
+	for i := range c.rows.UID {
+		c.rows.UID[i] = c.done.First + store.UID(i)
+		c.rows.ModSeq[i] = store.ModSeq(c.into)
+		c.rows.Saved[i] = c.t.now
+	}
+	return appendRows(c.t, c.to, c.rows)
 }
 
 // bump changes the counters and takes the target's UIDs. A move within one
@@ -153,9 +154,9 @@ func (c *copier) insert(r store.UIDRange, next int64) error {
 	// The sum has the message's place in it: the old one goes and the new one
 	// comes by XOR, which in SQL is (a | b) - (a & b).
 	moved := placeOf(int64(c.from.Account), c.from.N, 0) ^ placeOf(int64(c.to.Account), c.to.N, 0)
-	_, err := c.t.exec(`INSERT INTO message (acct, mbox, uid, modseq, created_modseq, flags, keywords, received, saved,
+	_, err := c.t.exec(`INSERT INTO message (acct, mbox, uid, created_modseq, received, saved,
 			size, body, email_id, thread_id, sum, origin, prefix, cut, shape)
-		SELECT ?5, ?6, next, ?8, ?8, flags, keywords, received, ?9, size, body, email_id, thread_id,
+		SELECT ?5, ?6, next, ?8, received, ?9, size, body, email_id, thread_id,
 			(sum | moved) - (sum & moved), origin, prefix, cut, shape
 		FROM (SELECT *, uid + ?7 AS next, ?10 | ((uid | (uid + ?7)) - (uid & (uid + ?7))) AS moved
 			FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4) ORDER BY uid`,

@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 // crashChild accepts messages, expunges some of them, and says of each step
 // that it is durable, for ever.
 func crashChild(dir string) {
-	e, err := Open(dir, Options{Owner: true, SegmentMax: 4 << 20})
+	// Groups of three or more small bodies go to a segment.
+	e, err := Open(dir, Options{Owner: true, SegmentMax: 4 << 20, GroupInline: 9000})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)

@@ -17,10 +17,8 @@ func (e *Engine) Expunge(ctx context.Context, box store.MailboxID, uids store.UI
 		if err := mailboxIsThere(t, "expunge", box); err != nil {
 			return err
 		}
-		for _, r := range uids {
-			if err := x.find(r, onlyDeleted); err != nil {
-				return err
-			}
+		if err := x.find(uids, onlyDeleted); err != nil {
+			return err
 		}
 		if len(x.went) == 0 {
 			return nil
@@ -47,27 +45,33 @@ type expunger struct {
 	bodies map[int64]int
 }
 
-// find notes which messages of a range go, and what they count.
-func (x *expunger) find(r store.UIDRange, onlyDeleted bool) error {
-	mask := int64(0) // no flag has to be set
-	if onlyDeleted {
-		mask = int64(store.Deleted)
+// find notes which messages go, and what they count.
+func (x *expunger) find(uids store.UIDSet, onlyDeleted bool) error {
+	rows, err := collect(x.t, x.box, uids, func(f store.System) bool { return !onlyDeleted || f&store.Deleted != 0 })
+	if err != nil {
+		return err
 	}
-	return x.t.each(`SELECT uid, flags, size, body FROM message
-		WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4 AND flags & ?5 = ?5 ORDER BY uid`,
-		args(int64(x.box.Account), x.box.N, int64(r.Lo), int64(r.Hi), mask),
-		func(scan func(...any) error) error {
-			var uid store.UID
-			var flags store.System
-			var size, body int64
-			if err := scan(&uid, &flags, &size, &body); err != nil {
+	x.went = uidsOf(rows)
+	x.diff.add(tally(rows), -1)
+	return x.findBodies()
+}
+
+// findBodies notes the bodies of the messages that go.
+func (x *expunger) findBodies() error {
+	for _, r := range x.went {
+		err := x.t.each("SELECT body FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4",
+			args(int64(x.box.Account), x.box.N, int64(r.Lo), int64(r.Hi)),
+			func(scan func(...any) error) error {
+				var body int64
+				err := scan(&body)
+				x.bodies[body]++
 				return err
-			}
-			x.went = addUID(x.went, uid)
-			x.diff.add(countOf(flags, size), -1)
-			x.bodies[body]++
-			return nil
-		})
+			})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unref takes the messages' references from their bodies, in order of ids.
@@ -102,6 +106,9 @@ func (x *expunger) remove() error {
 
 // deleteRows deletes messages that are there and writes their runs to gone.
 func deleteRows(t *tx, box store.MailboxID, uids store.UIDSet, modseq int64) error {
+	if err := removeRows(t, box, uids); err != nil {
+		return err
+	}
 	for _, r := range uids {
 		in := args(int64(box.Account), box.N, int64(r.Lo), int64(r.Hi))
 		if _, err := t.exec("DELETE FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4", in...); err != nil {

@@ -37,13 +37,17 @@ func fileMessage(t *tx, m *newMessage, b *newBody) (store.Filed, error) {
 	if err != nil {
 		return filed, err
 	}
-	_, err = t.exec(`INSERT INTO message (acct, mbox, uid, modseq, created_modseq, flags, keywords, received, saved,
-			size, body, email_id, thread_id, sum, origin, prefix, cut, shape)
-		VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)`,
-		m.acct, m.mbox, int64(uid), modseq, int64(m.flags.System), m.flags.Keywords, m.received, t.now,
-		m.size, b.ID, m.email, thread, m.sum^placeOf(m.acct, m.mbox, int64(uid)), m.origin, m.prefix, b.cut,
-		int64(shapeBehind(m.prefix, b.shape)))
+	_, err = t.exec(`INSERT INTO message (acct, mbox, uid, created_modseq, received, saved, size, body, email_id, thread_id,
+			sum, origin, prefix, cut, shape)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)`,
+		m.acct, m.mbox, int64(uid), modseq, m.received, t.now, m.size, b.ID, m.email, thread,
+		m.sum^placeOf(m.acct, m.mbox, int64(uid)), m.origin, m.prefix, b.cut, int64(shapeBehind(m.prefix, b.shape)))
 	if err != nil {
+		return filed, err
+	}
+	row := store.RowsOf(store.Row{UID: uid, ModSeq: store.ModSeq(modseq), Flags: m.flags, Received: fromMicros(m.received),
+		Saved: fromMicros(t.now), Size: m.size, EmailID: m.email, ThreadID: thread})
+	if err := appendRows(t, mailboxID(m.acct, m.mbox), &row); err != nil {
 		return filed, err
 	}
 	filed = store.Filed{Mailbox: mailboxID(m.acct, m.mbox), UIDValidity: uint32(validity), UID: uid}

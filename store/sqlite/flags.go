@@ -6,14 +6,7 @@ import (
 	"postrider/store"
 )
 
-// sameFlags is the messages of a range that have the same flags.
-type sameFlags struct {
-	flags   store.Flags
-	n, size int64
-}
-
-// SetFlags changes flags. Its statements grow with the ranges of uids and the
-// different sets of flags in them, not with the messages.
+// SetFlags changes flags. It writes each page that holds a change once.
 func (e *Engine) SetFlags(ctx context.Context, box store.MailboxID, uids store.UIDSet, c store.FlagChange, unchangedSince store.ModSeq) (store.FlagResult, error) {
 	c.Flags = cleanFlags(c.Flags)
 	var result store.FlagResult
@@ -22,10 +15,8 @@ func (e *Engine) SetFlags(ctx context.Context, box store.MailboxID, uids store.U
 		if err := mailboxIsThere(t, "set flags", box); err != nil {
 			return err
 		}
-		for _, r := range uids {
-			if err := s.setRange(r); err != nil {
-				return err
-			}
+		if err := walkPages(t, box, uids, func(p *stretch) error { return s.set(p, uids) }); err != nil {
+			return err
 		}
 		result = store.FlagResult{ModSeq: store.ModSeq(s.modseq), Modified: s.modified}
 		return s.finish()
@@ -47,57 +38,32 @@ type flagSetter struct {
 	modified store.UIDSet
 }
 
-func (s *flagSetter) setRange(r store.UIDRange) error {
-	in := args(int64(s.box.Account), s.box.N, int64(r.Lo), int64(r.Hi), s.since)
-	if s.since < int64(store.Unconditional) {
-		if err := s.findModified(in); err != nil {
-			return err
+// set changes the messages of uids in the pages of p and writes those pages.
+func (s *flagSetter) set(p *stretch, uids store.UIDSet) error {
+	var changed []int
+	to := map[store.Flags]store.Flags{}
+	p.each(uids, func(i int) {
+		if int64(p.rows.ModSeq[i]) > s.since { // RFC 7162 §3.1.3
+			s.modified = addUID(s.modified, p.rows.UID[i])
+			return
 		}
-	}
-	groups, err := s.groups(in)
-	if err != nil {
-		return err
-	}
-	for _, g := range groups {
-		to := apply(g.flags, s.change)
-		if to == g.flags {
-			continue
+		was := p.rows.Flags(i)
+		now, known := to[was]
+		if !known {
+			now = apply(was, s.change)
+			to[was] = now
 		}
-		if err := s.update(in, g, to); err != nil {
-			return err
+		if now == was {
+			return
 		}
+		changed = append(changed, i)
+		s.diff.add(countOf(was.System, p.rows.Size[i]), -1)
+		s.diff.add(countOf(now.System, p.rows.Size[i]), 1)
+		p.rows.System[i], p.rows.Set[i] = now.System, p.rows.Number(now.Keywords)
+	})
+	if len(changed) == 0 {
+		return nil
 	}
-	return nil
-}
-
-// findModified notes which messages have changed since (RFC 7162 §3.1.3).
-func (s *flagSetter) findModified(in []any) error {
-	return s.t.each("SELECT uid FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4 AND modseq > ?5 ORDER BY uid", in,
-		func(scan func(...any) error) error {
-			var uid store.UID
-			if err := scan(&uid); err != nil {
-				return err
-			}
-			s.modified = addUID(s.modified, uid)
-			return nil
-		})
-}
-
-func (s *flagSetter) groups(in []any) ([]sameFlags, error) {
-	var groups []sameFlags
-	err := s.t.each(`SELECT flags, keywords, count(*), sum(size) FROM message
-		WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4 AND modseq <= ?5 GROUP BY flags, keywords`, in,
-		func(scan func(...any) error) error {
-			var g sameFlags
-			err := scan(&g.flags.System, &g.flags.Keywords, &g.n, &g.size)
-			groups = append(groups, g)
-			return err
-		})
-	return groups, err
-}
-
-// update gives the messages of one group their new flags.
-func (s *flagSetter) update(in []any, g sameFlags, to store.Flags) error {
 	if s.modseq == 0 {
 		modseq, err := bumpAccount(s.t, int64(s.box.Account), 0, 0)
 		if err != nil {
@@ -105,15 +71,27 @@ func (s *flagSetter) update(in []any, g sameFlags, to store.Flags) error {
 		}
 		s.modseq = modseq
 	}
-	_, err := s.t.exec(`UPDATE message SET flags = ?6, keywords = ?7, modseq = ?8
-		WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4 AND modseq <= ?5 AND flags = ?9 AND keywords = ?10`,
-		append(in[:5:5], int64(to.System), to.Keywords, s.modseq, int64(g.flags.System), g.flags.Keywords)...)
-	if err != nil {
-		return err
+	for _, i := range changed {
+		p.rows.ModSeq[i] = store.ModSeq(s.modseq)
 	}
-	s.diff.add(countOf(to.System, 0), g.n)
-	s.diff.add(countOf(g.flags.System, 0), -g.n)
-	s.diff.deletedBytes += g.size * (countOf(to.System, 1).deletedBytes - countOf(g.flags.System, 1).deletedBytes)
+	return s.write(p, changed)
+}
+
+// write writes the pages that hold changed messages.
+func (s *flagSetter) write(p *stretch, changed []int) error {
+	w := &pageWriter{t: s.t, box: s.box}
+	for n := range p.pages {
+		end := p.end(n)
+		if len(changed) == 0 || changed[0] >= end {
+			continue
+		}
+		for len(changed) > 0 && changed[0] < end {
+			changed = changed[1:]
+		}
+		if err := w.update(p.pages[n].lo, &p.rows, p.pages[n].first, end); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"postrider/internal/maillog"
@@ -15,16 +16,24 @@ import (
 const (
 	groupWrites = 256
 	groupTime   = 25 * time.Millisecond
+	groupBytes  = 8 << 20 // of bodies
+	// How long a group waits for writes that are being made ready just now:
+	// a larger group costs each of its members less.
+	groupLinger = time.Millisecond
 )
 
 // writer is the goroutine that owns the writing connection.
 type writer struct {
-	e    *Engine
-	conn *conn // nil after a failure, until it is opened again
+	e      *Engine
+	conn   *conn // nil after a failure, until it is opened again
+	bodies bodyPlacer
+	linger *time.Timer
 }
 
 func (w *writer) run() {
 	defer close(w.e.stopped)
+	w.bodies.e = w.e
+	w.linger = time.NewTimer(0)
 	for r := range w.e.requests {
 		w.group(r)
 	}
@@ -35,54 +44,90 @@ func (w *writer) run() {
 
 // group takes first and all that arrive until it commits, and commits them.
 func (w *writer) group(first *request) {
-	if !first.take() {
-		return
-	}
-	if err := w.begin(); err != nil {
-		w.finish([]*request{first}, err)
-		return
-	}
-	var members []*request
 	start := time.Now()
-	for r := first; r != nil; r = w.next(len(members), start) {
-		ok, lost := w.apply(r, len(members) > 0)
-		if ok {
-			members = append(members, r)
+	var members []*request
+	for batch := w.gather(first, 0, start); len(batch) > 0; batch = w.gather(nil, len(members), start) {
+		if len(members) == 0 {
+			if err := w.begin(); err != nil {
+				w.finish(batch, err)
+				return
+			}
 		}
-		if lost {
-			w.rollback()
-			w.apart(append(members, r))
-			return
-		}
-		if !ok && len(members) == 0 { // the transaction was its own, and is undone
-			w.rollback()
-			w.doubt(r.err)
+		w.bodies.place(batch)
+		for i, r := range batch {
+			ok, lost := w.apply(r, len(members) > 0)
+			if lost {
+				w.rollback()
+				w.bodies.settle(false)
+				w.apart(slices.Concat(members, batch[i:]))
+				return
+			}
+			if ok {
+				members = append(members, r)
+				continue
+			}
+			if len(members) == 0 { // the transaction was its own, and is undone
+				w.rollback()
+				w.doubt(r.err)
+				if i+1 < len(batch) {
+					if err := w.begin(); err != nil {
+						close(r.done)
+						w.finish(batch[i+1:], err)
+						break
+					}
+				}
+			}
 			close(r.done)
-			return
 		}
-		if !ok {
-			close(r.done)
-		}
+	}
+	if len(members) == 0 {
+		w.bodies.settle(false)
+		return
 	}
 	w.commit(members)
 }
 
-// next takes another request into the group, nil if none waits or it is full.
-func (w *writer) next(n int, start time.Time) *request {
-	for n < groupWrites && (n == 0 || time.Since(start) < groupTime) {
-		select {
-		case r, open := <-w.e.requests:
-			if !open {
-				return nil
-			}
-			if r.take() {
-				return r
-			}
-		default:
-			return nil
+// gather returns first, if it is not withdrawn, and what else waits, for a
+// group that has n members already. A new group also waits a little for bodies
+// that are being read.
+func (w *writer) gather(first *request, n int, start time.Time) []*request {
+	var batch []*request
+	bytes := int64(0)
+	if first != nil && first.take() {
+		batch, bytes = append(batch, first), first.bytes()
+	}
+	lingers := n == 0
+	for n+len(batch) < groupWrites && bytes < groupBytes && (n == 0 || time.Since(start) < groupTime) {
+		r := w.next(lingers && len(batch) > 0, start)
+		if r == nil {
+			break
+		}
+		if r.take() {
+			batch, bytes = append(batch, r), bytes+r.bytes()
 		}
 	}
-	return nil
+	return batch
+}
+
+// next returns a request that waits, nil if there is none. If it lingers, it
+// waits for one that is about to come.
+func (w *writer) next(lingers bool, start time.Time) *request {
+	select {
+	case r := <-w.e.requests: // nil when it is closed
+		return r
+	default:
+	}
+	left := groupLinger - time.Since(start)
+	if !lingers || left <= 0 || w.e.coming.Load() == 0 {
+		return nil
+	}
+	w.linger.Reset(left)
+	select {
+	case r := <-w.e.requests:
+		return r
+	case <-w.linger.C:
+		return nil
+	}
 }
 
 // take claims r for the writer: false if its caller has withdrawn it.
@@ -162,21 +207,31 @@ func (w *writer) call(r *request) (err error) {
 	return nil
 }
 
-// commit makes the group durable and answers its members.
+// commit makes the group durable and answers its members. Bodies come first:
+// what a row names has been synced before the row is.
 func (w *writer) commit(members []*request) {
+	if err := w.bodies.wait(); err != nil {
+		w.rollback()
+		w.bodies.settle(false)
+		w.apart(w.bodies.refuse(members, err))
+		return
+	}
 	err := w.conn.exec("COMMIT")
 	switch {
 	case err == nil:
+		w.bodies.settle(true)
 		w.finish(members, nil)
 	case isFull(err) || isBusy(err):
 		// Nothing of it is in the database: the page that would have made it
 		// valid was not written.
 		w.rollback()
+		w.bodies.settle(false)
 		w.apart(members)
 	default:
 		w.e.log.Error(maillog.Failed, slog.String("what", "commit"), slog.Any("err", err))
 		w.rollback()
 		w.distrust()
+		w.bodies.settle(true) // perhaps they are named
 		w.finish(members, unknown(err))
 	}
 }
@@ -201,8 +256,12 @@ func (w *writer) apart(members []*request) {
 	}
 }
 
-// alone runs r in a transaction of its own and leaves its outcome in r.err.
+// alone runs r in a transaction of its own, with its bodies inside, and leaves
+// its outcome in r.err.
 func (w *writer) alone(r *request) {
+	for _, b := range r.bodies {
+		b.inline()
+	}
 	if r.err = w.begin(); r.err != nil {
 		return
 	}

@@ -151,6 +151,7 @@ func deleteMailbox(t *tx, m store.Mailbox, dead *[]deadBody) error {
 	in := args(int64(m.ID.Account), m.ID.N)
 	for _, q := range []string{
 		"DELETE FROM message WHERE acct = ?1 AND mbox = ?2",
+		"DELETE FROM message_page WHERE acct = ?1 AND mbox = ?2",
 		"DELETE FROM gone WHERE acct = ?1 AND mbox = ?2",
 		"DELETE FROM mailbox WHERE acct = ?1 AND id = ?2",
 	} {
@@ -207,7 +208,7 @@ func removeMail(t *tx, a store.AccountID, dead *[]deadBody) error {
 		return err
 	}
 	for _, q := range []string{
-		"DELETE FROM message WHERE acct = ?1", "DELETE FROM gone WHERE acct = ?1", "DELETE FROM mailbox WHERE acct = ?1",
+		"DELETE FROM message WHERE acct = ?1", "DELETE FROM message_page WHERE acct = ?1", "DELETE FROM gone WHERE acct = ?1", "DELETE FROM mailbox WHERE acct = ?1",
 		"DELETE FROM gone_mbox WHERE acct = ?1", "DELETE FROM subscription WHERE acct = ?1", "DELETE FROM msgref WHERE acct = ?1",
 		"DELETE FROM op WHERE acct = ?1", "DELETE FROM filter_script WHERE acct = ?1", "DELETE FROM setting WHERE acct = ?1",
 		"DELETE FROM journey_acct WHERE acct = ?1", "DELETE FROM acct WHERE id = ?1",

@@ -172,7 +172,7 @@ func TestThreads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := d.Changed[len(d.Changed)-1]
+		last := d.Changed.At(d.Changed.Len() - 1)
 		if last.UID != done.Filed[0].UID || last.EmailID == 0 || last.ThreadID == 0 {
 			t.Fatalf("row %+v", last)
 		}

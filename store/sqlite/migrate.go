@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sort"
@@ -42,6 +43,23 @@ func migrations() ([]string, error) {
 		texts = append(texts, string(b))
 	}
 	return texts, nil
+}
+
+// undoCreation lets SQLite roll back what a loss of power left half done while
+// the database was made: until it is in WAL mode it has a journal, and nothing
+// in it yet. What does not work out, inspect and probe tell of.
+func undoCreation(path string) error {
+	if info, err := os.Stat(path + "-journal"); err != nil || info.Size() == 0 {
+		return nil
+	}
+	u := url.URL{Scheme: "file", Path: path, RawQuery: "_busy_timeout=10000"}
+	db, err := sql.Open("sqlite3", u.String())
+	if err != nil {
+		return err
+	}
+	var tables int
+	_ = db.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&tables)
+	return db.Close()
 }
 
 // inspect reads the header of the database file without SQLite, which would

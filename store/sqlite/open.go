@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,9 +43,14 @@ type Options struct {
 	Owner bool
 	// Readers is the number of reading connections; 0 chooses.
 	Readers int
-	// InlineMax is the size up to which a body is kept in the database; 0 is
-	// 256 KiB.
+	// InlineMax is the size up to which a body is in memory when the writer
+	// gets it, which then decides where it goes; larger ones are in a segment
+	// before. 0 is 256 KiB.
 	InlineMax int64
+	// GroupInline is how many bytes of bodies, less one, writes that share a
+	// commit may put into the database; with more they go to a segment. 0 is
+	// 64 KiB.
+	GroupInline int64
 	// Reserve is the disk space kept for deleting when the disk is full; 0 is
 	// 16 MiB, negative is none.
 	Reserve int64
@@ -56,8 +62,9 @@ type Options struct {
 }
 
 const (
-	defaultInlineMax = 256 << 10
-	defaultReserve   = 16 << 20
+	defaultInlineMax   = 256 << 10
+	defaultGroupInline = 64 << 10
+	defaultReserve     = 16 << 20
 )
 
 // Engine is an open store: see the package's comment.
@@ -70,6 +77,7 @@ type Engine struct {
 
 	wdb, rdb *sql.DB
 	requests chan *request
+	coming   atomic.Int32  // bodies that are being read for the writer
 	readers  chan *conn    // nil: not opened yet
 	quit     chan struct{} // closed by Close: no more reads
 	stopped  chan struct{} // the writer has ended
@@ -119,6 +127,9 @@ func newEngine(dir string, o Options) *Engine {
 	}
 	if e.opt.InlineMax == 0 {
 		e.opt.InlineMax = defaultInlineMax
+	}
+	if e.opt.GroupInline == 0 {
+		e.opt.GroupInline = defaultGroupInline
 	}
 	if e.opt.Reserve == 0 {
 		e.opt.Reserve = defaultReserve
@@ -186,6 +197,9 @@ func (e *Engine) prepareDir() (string, error) {
 	}
 	texts, err := migrations()
 	if err != nil {
+		return "", err
+	}
+	if err := undoCreation(path); err != nil {
 		return "", err
 	}
 	if err := inspect(path, len(texts)); err != nil {

@@ -210,3 +210,39 @@ func TestTwoHandlesMakeOneStore(t *testing.T) {
 		t.Errorf("read after Close: %v", err)
 	}
 }
+
+// A loss of power while the database is made leaves a journal; the store is
+// made again.
+func TestHalfMadeDatabase(t *testing.T) {
+	made, dir := t.TempDir(), t.TempDir()
+	db, err := sql.Open("sqlite3", "file:"+filepath.Join(made, dbName)+"?_journal_mode=DELETE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	for _, q := range []string{"PRAGMA cache_size = 1", "BEGIN", "CREATE TABLE t (x)",
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100) INSERT INTO t SELECT randomblob(3000) FROM n"} {
+		if _, err := db.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{dbName, dbName + "-journal"} {
+		b, err := os.ReadFile(filepath.Join(made, name))
+		if err == nil && len(b) == 0 {
+			t.Fatalf("%s is empty", name)
+		}
+		if err == nil && name == dbName {
+			clear(b[:4096]) // the page was not written
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := openTest(t, dir, Options{Owner: true})
+	addAccount(t, e, "bob")
+	clean(t, e)
+}

@@ -152,18 +152,19 @@ func refreshDest(t *tx, name string) error {
 // Finish writes outcomes and accepts their notices.
 func (e *Engine) Finish(ctx context.Context, outcomes []store.RcptOutcome, notices ...*store.Acceptance) error {
 	var ready []*prepared
+	var bodies []*newBody
 	for _, n := range notices {
 		p, err := e.prepare(ctx, n)
 		if err != nil {
-			e.discardAll(ready, err)
+			e.dropBodies(bodies, err)
 			return err
 		}
-		ready = append(ready, p)
+		ready, bodies = append(ready, p), append(bodies, p.body)
 	}
 	var dead []deadBody
-	var again []*prepared
+	var fresh, again []*newBody
 	err := e.writeFreeing(ctx, "finish", func(t *tx) error {
-		dead, again = nil, nil
+		dead, fresh, again = nil, nil, nil
 		if err := finishRcpts(t, outcomes, &dead); err != nil {
 			return err
 		}
@@ -173,23 +174,26 @@ func (e *Engine) Finish(ctx context.Context, outcomes []store.RcptOutcome, notic
 				return err
 			}
 			if done.Again {
-				again = append(again, p)
+				again = append(again, p.body)
+			} else {
+				fresh = append(fresh, p.body)
 			}
 		}
 		return nil
-	})
+	}, bodies...)
 	if err != nil {
-		e.discardAll(ready, err)
+		e.dropBodies(bodies, err)
 		return err
 	}
-	e.discardAll(again, errDoneBefore)
+	e.dropBodies(fresh, nil)
+	e.dropBodies(again, errDoneBefore)
 	e.drop(dead)
 	return nil
 }
 
-func (e *Engine) discardAll(ready []*prepared, err error) {
-	for _, p := range ready {
-		e.discard(p, err)
+func (e *Engine) dropBodies(bodies []*newBody, err error) {
+	for _, b := range bodies {
+		e.dropBody(b, err)
 	}
 }
 

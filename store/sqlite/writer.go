@@ -19,7 +19,8 @@ const (
 type request struct {
 	op      string
 	fn      func(*tx) error
-	frees   bool // may use the disk's reserve
+	bodies  []*newBody // that fn writes
+	frees   bool       // may use the disk's reserve
 	state   atomic.Int32
 	err     error
 	panic   any
@@ -34,14 +35,17 @@ type request struct {
 // assign its results. It runs on the writer's goroutine: no waiting for peers
 // or files, and no write within a write. A ctx that ends before fn has started
 // withdraws it; afterwards its outcome is waited for.
-func (e *Engine) write(ctx context.Context, op string, fn func(*tx) error) error {
-	return e.submit(ctx, &request{op: op, fn: fn, done: make(chan struct{})})
+//
+// The writer gives bodies their places before it calls fn. It frees nothing:
+// see dropBody.
+func (e *Engine) write(ctx context.Context, op string, fn func(*tx) error, bodies ...*newBody) error {
+	return e.submit(ctx, &request{op: op, fn: fn, bodies: bodies, done: make(chan struct{})})
 }
 
 // writeFreeing is write for what must still work when the disk is full:
 // deleting, and keeping book of the queue. It may use the disk's reserve.
-func (e *Engine) writeFreeing(ctx context.Context, op string, fn func(*tx) error) error {
-	return e.submit(ctx, &request{op: op, fn: fn, frees: true, done: make(chan struct{})})
+func (e *Engine) writeFreeing(ctx context.Context, op string, fn func(*tx) error, bodies ...*newBody) error {
+	return e.submit(ctx, &request{op: op, fn: fn, bodies: bodies, frees: true, done: make(chan struct{})})
 }
 
 func (e *Engine) submit(ctx context.Context, r *request) error {

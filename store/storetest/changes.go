@@ -24,14 +24,14 @@ func changes(s *suite) {
 	box := s.a.create(s.alice, "Work")
 	empty := s.b.changes(box.ID, 0)
 	s.equal("mailbox", empty.Mailbox, box)
-	s.equal("rows of an empty mailbox", len(empty.Changed), 0)
+	s.equal("rows of an empty mailbox", empty.Changed.Len(), 0)
 	uids := s.a.fill(box.ID, 5)
 	d := s.b.changes(box.ID, box.ModSeq)
-	s.equal("five new", len(d.Changed), 5)
+	s.equal("five new", d.Changed.Len(), 5)
 	known := d.Mailbox.ModSeq
 	for _, h := range []handle{s.a, s.b} {
 		d = h.changes(box.ID, known)
-		if d.Full || len(d.Changed) != 0 || len(d.Gone) != 0 || d.Mailbox.ModSeq != known {
+		if d.Full || d.Changed.Len() != 0 || len(d.Gone) != 0 || d.Mailbox.ModSeq != known {
 			s.Errorf("nothing new: %+v", d)
 		}
 	}
@@ -41,13 +41,13 @@ func changes(s *suite) {
 	last := s.a.put(box.ID, letter("last"), store.Flags{})
 	s.a.flag(box.ID, store.FlagsAdd, store.Flags{System: store.Seen}, uids[3])
 	d = s.b.changes(box.ID, known)
-	if d.Full || len(d.Changed) != 2 || d.Changed[0].UID != uids[3] || d.Changed[1].UID != last {
-		s.Errorf("changed: %+v", d.Changed)
+	if d.Full || d.Changed.Len() != 2 || d.Changed.UID[0] != uids[3] || d.Changed.UID[1] != last {
+		s.Errorf("changed: %+v", d.Changed.UID)
 	}
 	s.equal("gone", d.Gone, store.UIDSet{{Lo: uids[0], Hi: uids[1]}, {Lo: passing, Hi: passing}})
 	s.equal("mailbox", d.Mailbox, s.a.box(s.alice, "Work"))
 	s.a.fill(s.a.inbox(s.alice), 2) // another mailbox of the account
-	if d = s.b.changes(box.ID, d.Mailbox.ModSeq); len(d.Changed) != 0 || d.Mailbox != s.a.box(s.alice, "Work") {
+	if d = s.b.changes(box.ID, d.Mailbox.ModSeq); d.Changed.Len() != 0 || d.Mailbox != s.a.box(s.alice, "Work") {
 		s.Errorf("after changes elsewhere: %+v", d)
 	}
 	_, err := s.a.Changes(s.ctx, store.MailboxID{Account: s.alice.ID, N: 999}, 0)

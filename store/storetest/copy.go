@@ -82,7 +82,7 @@ func moveMessages(s *suite) {
 	s.likeness(s.b.row(work.ID, r.Dest[1]), source, uids[2])
 	s.equal("left", s.b.uids(in), []store.UID{uids[0], uids[3]})
 	d := s.b.changes(in, from.known)
-	if d.Full || len(d.Changed) != 0 {
+	if d.Full || d.Changed.Len() != 0 {
 		s.Errorf("delta of a move %+v", d)
 	}
 	s.equal("gone", d.Gone, store.UIDSetOf(uids[1], uids[2]))

@@ -37,7 +37,7 @@ func (r *replica) apply(d store.Delta) []string {
 		}
 	}
 	before, last := r.last, store.UID(0)
-	for _, x := range d.Changed {
+	for _, x := range d.Changed.All() {
 		_, have := r.rows[x.UID]
 		bad(x.UID <= last, "rows do not ascend by UID")
 		bad(!full && x.ModSeq <= r.known, "a row that is not new")

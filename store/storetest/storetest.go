@@ -198,7 +198,12 @@ func (h handle) changes(box store.MailboxID, since store.ModSeq) store.Delta {
 // rows returns all messages of a mailbox.
 func (h handle) rows(box store.MailboxID) []store.Row {
 	h.s.Helper()
-	return h.changes(box, 0).Changed
+	var rows []store.Row
+	d := h.changes(box, 0)
+	for _, r := range d.Changed.All() {
+		rows = append(rows, r)
+	}
+	return rows
 }
 
 // row returns one message of a mailbox.

@@ -131,17 +131,15 @@ CREATE TABLE subscription (
 
 --------------------------------------------------------------------- messages
 
--- Sum is the first 8 bytes of a SHA-256 over the body's hash, the prefix, the
--- cuts and the size, XOR uid, mbox << 32 and acct << 44: it ties the row to its
--- body and to its place.
+-- A message's row is written once and never changed; what of it is in views,
+-- with what changes, is in its page. Sum is the first 8 bytes of a SHA-256 over
+-- the body's hash, the prefix, the cuts and the size, XOR uid, mbox << 32 and
+-- acct << 44: it ties the row to its body and to its place.
 CREATE TABLE message (
 	acct           INTEGER NOT NULL,
 	mbox           INTEGER NOT NULL,
 	uid            INTEGER NOT NULL,
-	modseq         INTEGER NOT NULL,
 	created_modseq INTEGER NOT NULL,
-	flags          INTEGER NOT NULL,
-	keywords       TEXT    NOT NULL DEFAULT '',
 	received       INTEGER NOT NULL,
 	saved          INTEGER NOT NULL,
 	size           INTEGER NOT NULL, -- of what is served
@@ -155,8 +153,20 @@ CREATE TABLE message (
 	cut            BLOB,    -- ranges of the body that readers do not see
 	PRIMARY KEY (acct, mbox, uid)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX message_modseq ON message (acct, mbox, modseq);
-CREATE INDEX message_shape  ON message (acct, mbox) WHERE shape <> 0;
+CREATE INDEX message_shape ON message (acct, mbox) WHERE shape <> 0;
+
+-- What views know of neighbouring messages: page.go has the form of the data.
+-- A page holds UIDs from lo to below the next page's lo; modseq is the highest
+-- of its messages.
+CREATE TABLE message_page (
+	acct   INTEGER NOT NULL,
+	mbox   INTEGER NOT NULL,
+	lo     INTEGER NOT NULL,
+	modseq INTEGER NOT NULL,
+	data   BLOB    NOT NULL,
+	PRIMARY KEY (acct, mbox, lo)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX message_page_modseq ON message_page (acct, mbox, modseq);
 
 -- Expunged messages: a run of UIDs for each row.
 CREATE TABLE gone (

@@ -1,0 +1,137 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postrider/internal/lab"
+)
+
+// binary is the postrider executable that all tests of this package run.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "postrider-soak-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "postrider")
+	build := exec.Command("go", "build", "-tags", "sqlite_fts5 sqlite_omit_load_extension netgo osusergo",
+		"-o", binary, "postrider/cmd/postrider")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "building postrider:", err)
+		return 1
+	}
+	status := m.Run()
+	table.print()
+	return status
+}
+
+// full tells whether a proof is to run with its full figures.
+func full(proof string) bool {
+	names := strings.Split(os.Getenv("SOAK"), ",")
+	return slices.Contains(names, proof) || slices.Contains(names, "all")
+}
+
+// pick is the full figure of a proof, or the short one.
+func pick(proof string, short, all int) int {
+	if full(proof) {
+		return all
+	}
+	return short
+}
+
+// seeded returns the test's source of randomness; a failure tells its seed.
+func seeded(t *testing.T) (*rand.Rand, uint64) {
+	seed := uint64(1)
+	if s := os.Getenv("SOAK_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seed = n
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("SOAK_SEED=%d", seed)
+		}
+	})
+	return rand.New(rand.NewPCG(seed, 7)), seed
+}
+
+// summary is what the tests report at the end of a full run.
+type summary struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+var table summary
+
+// report adds a line to the table, with how long the test took.
+func report(t *testing.T, proof string, start time.Time, format string, args ...any) {
+	t.Helper()
+	verdict := "ok"
+	if t.Failed() {
+		verdict = "FAILED"
+	}
+	line := fmt.Sprintf("| %s | %s | %s | %.0f s |", proof, fmt.Sprintf(format, args...), verdict, time.Since(start).Seconds())
+	t.Log(line)
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	table.lines = append(table.lines, line)
+}
+
+func (s *summary) print() {
+	if os.Getenv("SOAK") == "" || len(s.lines) == 0 {
+		return
+	}
+	fmt.Println("\n| proof | figures | result | time |\n|---|---|---|---|")
+	for _, l := range s.lines {
+		fmt.Println(l)
+	}
+}
+
+// Accounts of every server here.
+const (
+	alice    = "alice@a.test" // sends by submission, and receives
+	bob      = "bob@a.test"   // receives, and appends
+	carol    = "carol@a.test" // appends, copies, moves, flags and expunges
+	password = "correct horse"
+	away     = "dave@far.test" // at a server that nobody finds
+)
+
+// siteConfig is a server with these accounts and its data directory in dir.
+func siteConfig(dir string) lab.Config {
+	return lab.Config{
+		Binary: binary, Dir: dir, Host: "127.0.0.1", Hostname: "mail.a.test", Domain: "a.test",
+		Resolver: "127.0.0.1:1", Port: 1,
+		Accounts: []lab.Account{{Address: alice, Password: password}, {Address: bob, Password: password}, {Address: carol, Password: password}},
+	}
+}
+
+// checkClean runs postrider check, which must find nothing.
+func checkClean(t *testing.T, s *lab.Site) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	if out, err := s.Run(ctx, "", "check"); err != nil {
+		t.Errorf("check: %v\n%s", err, out)
+	}
+}
