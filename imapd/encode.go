@@ -3,13 +3,16 @@ package imapd
 import (
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
+
+	"postrider/store"
 )
 
 const (
-	flushEncoder = 32 << 10 // an encoder that holds more goes to the connection
+	flushEncoder = 64 << 10 // an encoder that holds more goes to the connection
 	maxQuoted    = 1024     // longer strings are literals
 )
 
@@ -44,6 +47,59 @@ func (e *encoder) end() {
 }
 
 func (e *encoder) atom(s string) { e.b = append(e.b, s...) }
+
+func (e *encoder) bytes(b []byte) { e.b = append(e.b, b...) }
+
+// space separates items in a list, of which the first has none before it.
+// Nothing there means that a literal has just gone out.
+func (e *encoder) space() {
+	if n := len(e.b); n == 0 || e.b[n-1] != '(' {
+		e.b = append(e.b, ' ')
+	}
+}
+
+// literal writes bytes as a literal.
+func (e *encoder) literal(b []byte) {
+	e.atom("{")
+	e.num(int64(len(b)))
+	e.atom("}\r\n")
+	e.bytes(b)
+}
+
+// dateTime writes a date-time (RFC 9051 §9), in UTC.
+func (e *encoder) dateTime(t time.Time) {
+	t = t.UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	e.atom("\"")
+	e.digits(day, 2, ' ')
+	e.atom("-")
+	e.atom(month.String()[:3])
+	e.atom("-")
+	e.digits(year, 4, '0')
+	e.digits2(' ', hour)
+	e.digits2(':', minute)
+	e.digits2(':', second)
+	e.atom(" +0000\"")
+}
+
+func (e *encoder) digits2(before byte, n int) {
+	e.b = append(e.b, before, byte('0'+n/10), byte('0'+n%10))
+}
+
+// digits writes a number that is filled up on the left to a width.
+func (e *encoder) digits(n, width int, fill byte) {
+	for limit := 10; width > 1; width-- {
+		if n < limit {
+			for range width - 1 {
+				e.b = append(e.b, fill)
+			}
+			break
+		}
+		limit *= 10
+	}
+	e.num(int64(n))
+}
 
 func (e *encoder) num(n int64) { e.b = strconv.AppendInt(e.b, n, 10) }
 
@@ -108,6 +164,22 @@ func (e *encoder) astring(s string) {
 		return
 	}
 	e.atom(s)
+}
+
+// messageFlags writes the flags of a message.
+func (e *encoder) messageFlags(f store.Flags) {
+	e.atom("(")
+	for _, s := range &systemFlags {
+		if f.System&s.bit != 0 {
+			e.space()
+			e.atom(string(s.flag))
+		}
+	}
+	if f.Keywords != "" { // in the form of the list, see store.Flags
+		e.space()
+		e.atom(f.Keywords)
+	}
+	e.atom(")")
 }
 
 // flags writes a list of flags.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -18,9 +17,6 @@ import (
 // so many marked that it did not get.
 const fetchBatch = 64
 
-// dateTime is the layout of INTERNALDATE (RFC 9051 §9).
-const dateTime = "_2-Jan-2006 15:04:05 -0700"
-
 // fetching is one FETCH command.
 type fetching struct {
 	s       *session
@@ -31,6 +27,10 @@ type fetching struct {
 	extBody bool     // BODYSTRUCTURE was
 	marks   bool     // sets \Seen
 	missing bool     // a message is gone whose content was wanted
+
+	lasting []lasting // what was asked for, if it is nothing else
+	keys    []string  // of lasting, in blocks
+	fresh   []freshTexts
 }
 
 // fetch answers FETCH (RFC 9051 §6.4.5).
@@ -55,9 +55,10 @@ func (s *session) fetch(set imap.NumSet, o *imap.FetchOptions) error {
 	f := &fetching{s: s, e: newEncoder(s.c), o: o}
 	f.names, f.body, f.extBody = bodyItems(s.c.req.text.String())
 	f.marks = marksSeen(o) && !s.box.readOnly
+	f.findLasting()
 	for len(indices) > 0 && err == nil {
-		n := min(len(indices), fetchBatch)
-		err = f.batch(indices[:n])
+		var n int
+		n, err = f.batch(indices)
 		indices = indices[n:]
 	}
 	f.e.flush()
@@ -103,28 +104,51 @@ func need(o *imap.FetchOptions) store.Need {
 	return n
 }
 
-// batch writes the responses for some messages.
-func (f *fetching) batch(indices []int) error {
+// batch writes the responses for the first of some messages, and returns for
+// how many.
+func (f *fetching) batch(indices []int) (n int, err error) {
 	box := f.s.box
-	marked := map[int]store.Row{} // that are seen only now
+	switch {
+	case len(f.lasting) > 0:
+		n = box.inBlock(indices)
+	case need(f.o) == 0:
+		n = len(indices)
+	default:
+		n = min(len(indices), fetchBatch)
+	}
+	indices = indices[:n]
+	var marked map[int]store.Row // that are seen only now
 	if f.marks {
-		var err error
 		if marked, err = f.mark(indices); err != nil {
-			return err
+			return n, err
 		}
 	}
-	n := need(f.o)
-	if n == 0 {
-		for _, i := range indices {
-			r, _ := box.row(i)
-			f.begin(i, r, f.o.Flags)
-			f.e.atom(")")
-			f.e.end()
-		}
-		return nil
+	switch {
+	case len(f.lasting) > 0:
+		return f.block(indices, marked)
+	case need(f.o) == 0:
+		f.fromView(indices)
+		return n, nil
 	}
+	return n, f.fromStore(indices, marked)
+}
+
+// fromView writes the responses for messages of which only what the view knows
+// is wanted.
+func (f *fetching) fromView(indices []int) {
+	for _, i := range indices {
+		r, _ := f.s.box.row(i)
+		f.begin(i, r, f.o.Flags)
+		f.e.atom(")")
+		f.e.end()
+	}
+}
+
+// fromStore writes the responses for messages whose content is read.
+func (f *fetching) fromStore(indices []int, marked map[int]store.Row) error {
+	box := f.s.box
 	got := 0
-	err := f.s.srv.o.Store.Fetch(f.s.c.ctx, box.id, box.uids(indices), n, func(c *store.Content) error {
+	err := f.s.srv.o.Store.Fetch(f.s.c.ctx, box.id, box.uids(indices), need(f.o), func(c *store.Content) error {
 		i, ok := box.told.Index(c.UID)
 		if !ok {
 			return nil
@@ -183,25 +207,23 @@ func (f *fetching) begin(i int, r store.Row, flags bool) {
 	e.atom("* ")
 	e.num(int64(i) + 1)
 	e.atom(" FETCH (")
-	sep := ""
-	item := func(name string) {
-		e.atom(sep + name + " ")
-		sep = " "
-	}
 	if f.o.UID {
-		item("UID")
+		e.atom("UID ")
 		e.num(int64(r.UID))
 	}
 	if flags {
-		item("FLAGS")
-		e.flags(flagsOf(r.Flags))
+		e.space()
+		e.atom("FLAGS ")
+		e.messageFlags(r.Flags)
 	}
 	if f.o.InternalDate {
-		item("INTERNALDATE")
-		e.str(r.Received.In(time.UTC).Format(dateTime))
+		e.space()
+		e.atom("INTERNALDATE ")
+		e.dateTime(r.Received)
 	}
 	if f.o.RFC822Size {
-		item("RFC822.SIZE")
+		e.space()
+		e.atom("RFC822.SIZE ")
 		e.num(r.Size)
 	}
 }
@@ -245,11 +267,9 @@ func (f *fetching) message(i int, r store.Row, c *store.Content, marked bool) er
 
 // item writes an item's name behind what is there.
 func (f *fetching) item(name string) {
-	// Nothing there means that a literal has just gone out.
-	if n := len(f.e.b); n == 0 || f.e.b[n-1] != '(' {
-		f.e.atom(" ")
-	}
-	f.e.atom(name + " ")
+	f.e.space()
+	f.e.atom(name)
+	f.e.atom(" ")
 }
 
 // content is one item whose value is bytes of the message.

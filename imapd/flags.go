@@ -15,7 +15,7 @@ const (
 	maxKeywordBytes = 16 << 10 // of one message
 )
 
-var systemFlags = []struct {
+var systemFlags = [...]struct {
 	flag imap.Flag
 	bit  store.System
 }{
@@ -24,20 +24,6 @@ var systemFlags = []struct {
 	{imap.FlagDeleted, store.Deleted},
 	{imap.FlagSeen, store.Seen},
 	{imap.FlagDraft, store.Draft},
-}
-
-// flagsOf lists a message's flags as they are told.
-func flagsOf(f store.Flags) []imap.Flag {
-	var out []imap.Flag
-	for _, s := range systemFlags {
-		if f.System&s.bit != 0 {
-			out = append(out, s.flag)
-		}
-	}
-	for k := range strings.FieldsSeq(f.Keywords) {
-		out = append(out, imap.Flag(k))
-	}
-	return out
 }
 
 // parseFlags reads the flags of a command. \Recent is nobody's to set and is

@@ -30,6 +30,7 @@ type Options struct {
 	Auth            *auth.Authenticator
 	TLS             *tls.Config // for STARTTLS; nil for none
 	MaxMessageBytes int64       // APPENDLIMIT; 0 is 50 MiB
+	FetchBytes      int64       // memory for what FETCH remembers, over all connections; 0 is 32 MiB
 	SpoolDir        string      // for messages being appended; empty is the system's
 	Now             func() time.Time
 	Log             *slog.Logger
@@ -40,6 +41,8 @@ type Server struct {
 	o      Options
 	engine *imapserver.Server
 	open   sessions
+
+	rendered *rendered
 }
 
 // New makes a Server.
@@ -56,7 +59,7 @@ func New(o Options) *Server {
 	// What is announced is conn's to say (caps.go). The engine only has to
 	// know both revisions and LITERAL+, or it would refuse what they allow.
 	// It may believe that passwords are always welcome: session asks auth.
-	s := &Server{o: o}
+	s := &Server{o: o, rendered: newRendered(o.FetchBytes)}
 	s.open = sessions{srv: s, of: map[store.AccountID]map[*conn]struct{}{}}
 	s.engine = imapserver.New(&imapserver.Options{
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {

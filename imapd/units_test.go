@@ -1,11 +1,11 @@
 package imapd
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"postrider/store"
 )
@@ -133,7 +133,21 @@ func TestFlags(t *testing.T) {
 	if got.System != 0 || got.Keywords != "$A" {
 		t.Errorf("remove: %+v", got)
 	}
-	if s := fmt.Sprint(flagsOf(f)); s != `[\Seen $A Work]` {
-		t.Errorf("list: %s", s)
+	var e encoder
+	if e.messageFlags(f); string(e.b) != `(\Seen $A Work)` {
+		t.Errorf("list: %s", e.b)
+	}
+}
+
+func TestDateTime(t *testing.T) {
+	for _, at := range []time.Time{
+		time.Date(2024, 1, 5, 3, 4, 59, 0, time.UTC), time.Date(1970, 12, 31, 23, 0, 0, 0, time.UTC),
+		time.Date(999, 2, 28, 0, 0, 0, 0, time.UTC), time.Date(2031, 7, 10, 12, 30, 0, 0, time.FixedZone("", 7200)),
+	} {
+		var e encoder
+		e.dateTime(at)
+		if want := at.UTC().Format(`"_2-Jan-2006 15:04:05 -0700"`); string(e.b) != want {
+			t.Errorf("%v is %s, want %s", at, e.b, want)
+		}
 	}
 }

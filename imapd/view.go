@@ -115,7 +115,7 @@ func (v *mailboxView) writeFlags(e *encoder, i int, r store.Row) {
 	e.atom(" FETCH (UID ")
 	e.num(int64(r.UID))
 	e.atom(" FLAGS ")
-	e.flags(flagsOf(r.Flags))
+	e.messageFlags(r.Flags)
 	e.atom(")")
 	e.end()
 }
