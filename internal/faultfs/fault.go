@@ -13,6 +13,8 @@ type Op string
 const (
 	Write Op = "write"
 	Sync  Op = "sync"
+	// Change is any operation that changes something, those on names too.
+	Change Op = "change"
 )
 
 // Fault makes operations fail.
@@ -75,7 +77,7 @@ func (d *Disk) step(e Event) syscall.Errno {
 }
 
 func (f *faults) meet(e Event) syscall.Errno {
-	if f.armed == nil || e.Op != f.armed.Op {
+	if f.armed == nil || e.Op != f.armed.Op && f.armed.Op != Change {
 		return 0
 	}
 	f.seen++
