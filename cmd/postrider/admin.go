@@ -54,6 +54,7 @@ func operations() map[string]operation {
 		"queue.show":       op(showQueue),
 		"queue.act":        op(actOnQueue),
 		"check":            op(checkStore),
+		"profile":          op(takeProfile),
 		"sendmail":         opBody(sendMail),
 	}
 }

@@ -56,7 +56,7 @@ func commands() []command {
 	return []command{
 		serveCommand(), devCommand(), demoCommand(),
 		accountCommand(), aliasCommand(), domainCommand(), queueCommand(),
-		sendmailCommand(), checkCommand(), healthCommand(), dnsCommand(), versionCommand(),
+		sendmailCommand(), checkCommand(), healthCommand(), profileCommand(), dnsCommand(), versionCommand(),
 	}
 }
 

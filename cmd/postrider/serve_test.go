@@ -470,3 +470,27 @@ func TestSecondSignalCutsOff(t *testing.T) {
 	}
 	waitFor(t, "the end", func() bool { return strings.Contains(s.LogTail(), `"msg":"stopped"`) })
 }
+
+// TestProfile takes profiles of a running server: gzip's first bytes are what
+// `go tool pprof` reads.
+func TestProfile(t *testing.T) {
+	t.Parallel()
+	c := siteConfig(t)
+	startSite(t, c)
+	if got := postrider(t, "", "profile", "--config", c.ConfigFile(), "--data", t.TempDir()); got.status != exitFailure ||
+		!strings.Contains(got.stderr, "no server to profile") {
+		t.Errorf("without a server: status %d, %q", got.status, got.stderr)
+	}
+	for _, args := range [][]string{{"--seconds", "1"}, {"heap"}, {"goroutine"}} {
+		got := postrider(t, "", append([]string{"profile", "--config", c.ConfigFile()}, args...)...)
+		if got.status != exitOK || !strings.HasPrefix(got.stdout, "\x1f\x8b") {
+			t.Errorf("%v: status %d, %d bytes, %q", args, got.status, len(got.stdout), got.stderr)
+		}
+	}
+	for _, args := range [][]string{{"coffee"}, {"cpu", "heap"}, {"--seconds", "0"}} {
+		got := postrider(t, "", append([]string{"profile", "--config", c.ConfigFile()}, args...)...)
+		if got.status != exitUsage {
+			t.Errorf("%v: status %d, %q", args, got.status, got.stderr)
+		}
+	}
+}
