@@ -3,7 +3,7 @@ TAGS   = sqlite_fts5 sqlite_omit_load_extension netgo osusergo
 GOTAGS = -tags "$(TAGS)"
 FUZZTIME ?= 10s
 
-.PHONY: build demo test test-512mb soak lint fuzz bench docker-test clean
+.PHONY: build demo test test-512mb soak lint fuzz bench bench-peers docker-test clean
 
 build:
 	@mkdir -p bin
@@ -43,6 +43,11 @@ test-512mb:
 
 bench:
 	go test $(GOTAGS) -run '^$$' -bench . -benchmem ./...
+
+# Postrider beside Dovecot and Postfix, every load on each in turn; one table.
+# Needs root. ROWS=REGEXP chooses rows; scripts/bench-peers tells more.
+bench-peers: build
+	@ROWS='$(ROWS)' scripts/bench-peers
 
 # Two organisations and a DNS in containers: Alice's message by MX to Bob.
 docker-test:

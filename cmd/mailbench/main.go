@@ -30,7 +30,10 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"compare", "every load on two or more servers in turn, and one table", runCompare},
+		{"table", tableSummary, runTable},
 		{"sink", sinkSummary, runSink},
+		{"users", usersSummary, runUsers},
 	}
 }
 
