@@ -69,7 +69,7 @@ func runCompare(ctx context.Context, c *cli, args []string) error {
 		return usageError{errors.New("compare needs two servers and one round at least")}
 	}
 	cmp.progress = newProgress(c.stderr)
-	report, err := cmp.run(ctx)
+	report, err := cmp.run(ctx, cmp.rows())
 	if err != nil {
 		return err
 	}
@@ -138,11 +138,11 @@ func (cmp *comparison) print(w io.Writer, report *Report) error {
 	return err
 }
 
-// run measures everything. What fails makes rows void; only ending ctx ends it.
-func (cmp *comparison) run(ctx context.Context) (*Report, error) {
+// run measures all rows of todo. What fails makes rows void; only ending ctx
+// ends it.
+func (cmp *comparison) run(ctx context.Context, todo []Row) (*Report, error) {
 	report := newReport(cmp)
 	jobs := map[string]bool{}
-	todo := cmp.rows()
 	if len(todo) == 0 {
 		return nil, usageError{errors.New("no row is chosen")}
 	}

@@ -41,8 +41,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// reader starts a server with the users of the loads of reading.
-func reader(t *testing.T) *lab.Site {
+// newSite starts a server that has these users.
+func newSite(t *testing.T, numbers ...int) *lab.Site {
 	t.Helper()
 	binary, err := buildPostrider()
 	if err != nil {
@@ -53,7 +53,7 @@ func reader(t *testing.T) *lab.Site {
 		Binary: binary, Dir: t.TempDir(), Host: "127.0.0.1", Hostname: "mail.example.com", Domain: "example.com",
 		Resolver: "127.0.0.1:1", Port: 1,
 	}
-	for _, n := range []int{usersIMAP, usersIMAP + 1, idleUser, watchUser} {
+	for _, n := range numbers {
 		c.Accounts = append(c.Accounts, lab.Account{Address: users.User(n), Password: defaultPassword})
 	}
 	s, err := lab.Start(t.Context(), c)
@@ -66,6 +66,12 @@ func reader(t *testing.T) *lab.Site {
 		}
 	})
 	return s
+}
+
+// reader starts a server with the users of the loads of reading.
+func reader(t *testing.T) *lab.Site {
+	t.Helper()
+	return newSite(t, usersIMAP, usersIMAP+1, idleUser, watchUser)
 }
 
 // mailbench runs a command to its end and returns its results.

@@ -128,8 +128,8 @@ const perMessage = "messages/s"
 func mailRows() []Row {
 	atLeast := func(ratio float64) []Target { return []Target{{Ratio: ratio}} }
 	many := []string{"--count", "5000", "--connections", "32", "--mailboxes", "100", "--first", fmt.Sprint(usersSMTP)}
-	alone := []string{"--count", "1000", "--connections", "1", "--mailboxes", "100", "--first", fmt.Sprint(usersSMTPAlone)}
-	one := []string{"--count", "1500", "--connections", "32", "--mailboxes", "1", "--first", fmt.Sprint(usersSMTPOne)}
+	alone := []string{"--count", "1000", "--connections", "1", "--mailboxes", "100", "--first", fmt.Sprint(usersSMTP)}
+	one := []string{"--count", "1500", "--connections", "32", "--mailboxes", "1", "--first", fmt.Sprint(usersOne)}
 	mixed := []string{"--count", "1000", "--connections", "32", "--mailboxes", "100", "--first", fmt.Sprint(usersSMTP), "--mixed"}
 	return []Row{
 		{Name: "SMTP into 100 mailboxes, 32 connections", Workload: "smtp", Args: many, Result: "filed", Figure: byRate, Unit: perMessage,

@@ -24,7 +24,7 @@ func smtpWorkload() Workload {
 		Summary: "messages by SMTP into mailboxes: until acknowledged, and until filed",
 		New: func(fs *flag.FlagSet) Runner {
 			r := &smtpLoad{}
-			r.registerSMTP(fs, usersSMTP)
+			r.registerSMTP(fs)
 			return r
 		},
 	}
@@ -36,14 +36,14 @@ func lmtpWorkload() Workload {
 		Summary: "messages by LMTP into mailboxes",
 		New: func(fs *flag.FlagSet) Runner {
 			r := &smtpLoad{lmtp: true}
-			r.registerSMTP(fs, usersLMTP)
+			r.registerSMTP(fs)
 			return r
 		},
 	}
 }
 
-func (r *smtpLoad) registerSMTP(fs *flag.FlagSet, first int) {
-	r.register(fs, 5000, 32, 100, first)
+func (r *smtpLoad) registerSMTP(fs *flag.FlagSet) {
+	r.register(fs, 5000, 32, 100, usersSMTP)
 	fs.IntVar(&r.perConnection, "per-connection", 0, "`N` messages over one connection, then a new one (default all)")
 	fs.StringVar(&r.sender, "sender", "sender@sender.example", "`ADDRESS` in MAIL FROM")
 }
