@@ -89,7 +89,7 @@ func TestTwoHandlesUseTheirOwnSegments(t *testing.T) {
 	want(t, b, la, 1, x)
 	want(t, a, lb, 2, y)
 	// Neither sweeps what the other appends to.
-	if err := a.Sweep(lb.Seg, nil, nobody); err != nil {
+	if err := sweep(a, lb.Seg, nil, nobody); err != nil {
 		t.Fatal(err)
 	}
 	want(t, a, lb, 2, y)
@@ -148,7 +148,7 @@ func TestDropWaitsForReaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := d.Drop(lx, int64(len(x))); ok || err != nil {
+	if ok, err := d.Drop(RunOf(lx, int64(len(x)))); ok || err != nil {
 		t.Fatalf("dropped under a reader: %v %v", ok, err)
 	}
 	got, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
@@ -156,7 +156,7 @@ func TestDropWaitsForReaders(t *testing.T) {
 		t.Errorf("read %d bytes, %v", len(got), err)
 	}
 	r.Close()
-	if ok, err := d.Drop(lx, int64(len(x))); !ok || err != nil {
+	if ok, err := d.Drop(RunOf(lx, int64(len(x)))); !ok || err != nil {
 		t.Fatalf("not dropped: %v %v", ok, err)
 	}
 	if _, err := d.Open(lx, record(1, x)); !errors.Is(err, ErrDropped) {
@@ -167,6 +167,16 @@ func TestDropWaitsForReaders(t *testing.T) {
 
 func nobody(int64) (bool, error) { return false, nil }
 
+// sweep sweeps a segment unless somebody appends to it.
+func sweep(d *Dir, n int64, live []Live, known func(int64) (bool, error)) error {
+	h, err := d.Hold(n)
+	if err != nil || h == nil {
+		return err
+	}
+	defer h.Close()
+	return h.Sweep(live, known)
+}
+
 func TestSweepKeepsWhatIsLive(t *testing.T) {
 	dir := t.TempDir()
 	d := Open(dir, Options{})
@@ -176,7 +186,7 @@ func TestSweepKeepsWhatIsLive(t *testing.T) {
 	}
 	d.Close()
 	d = Open(dir, Options{})
-	if err := d.Sweep(1, []Live{{locs[1].Off, 100000}, {locs[3].Off, 100000}}, nobody); err != nil {
+	if err := sweep(d, 1, []Live{{locs[1].Off, 100000}, {locs[3].Off, 100000}}, nobody); err != nil {
 		t.Fatal(err)
 	}
 	for i, loc := range locs {
@@ -187,14 +197,22 @@ func TestSweepKeepsWhatIsLive(t *testing.T) {
 		}
 	}
 	// A row that names another place than where its body is must not cost the body.
-	if err := d.Sweep(1, []Live{{locs[1].Off, 100000}}, func(id int64) (bool, error) { return id == 3, nil }); err == nil {
+	if err := sweep(d, 1, []Live{{locs[1].Off, 100000}}, func(id int64) (bool, error) { return id == 3, nil }); err == nil {
 		t.Error("dropped a body that is known")
 	}
 	want(t, d, locs[3], 3, body(3, 100000))
-	if err := d.Sweep(1, nil, nobody); err != nil {
+	if err := sweep(d, 1, nil, nobody); err != nil {
 		t.Fatal(err)
 	}
-	if segs, _ := d.Segments(); len(segs) != 0 {
+	// The newest keeps its name, so that its number is not given again.
+	if info, err := os.Stat(d.path(1)); err != nil || info.Size() != 0 {
+		t.Errorf("the newest segment: %v, %v", info, err)
+	}
+	add(t, d, 9, body(9, 100))
+	if err := sweep(d, 1, nil, nobody); err != nil {
+		t.Fatal(err)
+	}
+	if segs, _ := d.Segments(); len(segs) != 1 || segs[0] != 2 {
 		t.Errorf("segments %v are left", segs)
 	}
 }
@@ -308,7 +326,7 @@ func TestBatch(t *testing.T) {
 			t.Errorf("begins at %d, in a block that has been synced", g.Loc(0).Off)
 		}
 		// Nobody sweeps what no transaction has named yet.
-		if err := Open(dir, Options{}).Sweep(g.Loc(0).Seg, nil, nobody); err != nil {
+		if err := sweep(Open(dir, Options{}), g.Loc(0).Seg, nil, nobody); err != nil {
 			t.Error(err)
 		}
 		g.Release(true)

@@ -283,10 +283,27 @@ func (d *Dir) Open(loc Loc, r Record) (*Reader, error) {
 	return &Reader{rec: r, f: f, off: loc.Off + headerSize, have: -1}, nil
 }
 
-// Drop gives back the space of a record that no row names: false if it is
-// being read.
-func (d *Dir) Drop(loc Loc, size int64) (bool, error) {
-	f, err := d.fs.Open(d.path(loc.Seg))
+// Run is a stretch of a segment that no row names any more.
+type Run struct {
+	Seg, Off, N int64
+}
+
+// RunOf is what the record of a body of size bytes takes.
+func RunOf(loc Loc, size int64) Run { return Run{loc.Seg, loc.Off, stored(size)} }
+
+// Join adds the record of a body that stands behind r, with no other between:
+// false if it is elsewhere.
+func (r *Run) Join(loc Loc, size int64) bool {
+	if loc.Seg != r.Seg || loc.Off != r.Off+r.N {
+		return false
+	}
+	r.N += stored(size)
+	return true
+}
+
+// Drop gives back the space of a run: false if something in it is being read.
+func (d *Dir) Drop(r Run) (bool, error) {
+	f, err := d.fs.Open(d.path(r.Seg))
 	if errors.Is(err, os.ErrNotExist) {
 		return true, nil
 	}
@@ -294,7 +311,7 @@ func (d *Dir) Drop(loc Loc, size int64) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	return f.Drop(loc.Off, stored(size))
+	return f.Drop(r.Off, r.N)
 }
 
 // Close leaves all segments, also those whose records have not been released:

@@ -25,6 +25,8 @@ type File interface {
 	io.WriterAt
 	io.Closer
 	Size() (int64, error)
+	// Space is what the file takes on the disk: holes take nothing.
+	Space() (int64, error)
 	Truncate(size int64) error
 	// Sync makes what was written durable, as fdatasync does.
 	Sync() error
@@ -86,6 +88,12 @@ func (f diskFile) Size() (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
+}
+
+func (f diskFile) Space() (int64, error) {
+	var st unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &st)
+	return st.Blocks * 512, err
 }
 
 func (f diskFile) Sync() error {

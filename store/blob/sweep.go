@@ -9,41 +9,77 @@ import (
 // Live is a record that a row names.
 type Live struct{ Off, Size int64 }
 
-// Sweep drops everything in segment n except live, which ascends: the whole
-// file if that is empty. It leaves a segment alone that a handle appends to.
-// If it meets a record whose id is known, the rows and the segment contradict
-// each other: then it drops nothing and says so.
-func (d *Dir) Sweep(n int64, live []Live, known func(id int64) (bool, error)) error {
+// Held is a segment that nobody appends to and nobody else sweeps.
+type Held struct {
+	d *Dir
+	n int64
+	f File
+}
+
+// Hold takes a segment for its holder alone: nil if a handle appends to it, or
+// has written to it what no transaction has named yet. Rows must be read after
+// it, not before.
+func (d *Dir) Hold(n int64) (*Held, error) {
 	f, err := d.fs.Open(d.path(n))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer f.Close()
 	if !f.Hold() {
-		return nil
+		f.Close()
+		return nil, nil
 	}
-	size, err := f.Size()
+	return &Held{d, n, f}, nil
+}
+
+// Close lets the segment go.
+func (h *Held) Close() error { return h.f.Close() }
+
+// Space returns how many bytes the segment takes on the disk.
+func (h *Held) Space() (int64, error) { return h.f.Space() }
+
+// Sweep drops everything in the segment except live, which ascends: the whole
+// file if that is empty. If it meets a record that is known, the rows and the
+// segment contradict each other: then it drops nothing and says so.
+func (h *Held) Sweep(live []Live, known func(id int64) (bool, error)) error {
+	size, err := h.f.Size()
 	if err != nil {
 		return err
 	}
 	gaps := gapsOf(live, size)
 	for _, g := range gaps {
-		if err := g.refuseKnown(f, known); err != nil {
-			return fmt.Errorf("blob: segment %d: %w", n, err)
+		if err := g.refuseKnown(h.f, known); err != nil {
+			return fmt.Errorf("blob: segment %d: %w", h.n, err)
 		}
 	}
 	if len(live) == 0 {
-		return d.fs.Remove(d.path(n))
+		return h.remove()
 	}
 	for _, g := range gaps {
 		if g.to == size {
-			return f.Truncate(g.from)
+			return h.f.Truncate(g.from)
 		}
-		if _, err := f.Drop(g.from, g.to-g.from); err != nil {
+		if g.to-g.from < align {
+			continue
+		}
+		if _, err := h.f.Drop(g.from, g.to-g.from); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// remove removes the file. The newest one is only emptied, so that its number
+// is not given to another: who knows an old place must never find new bytes
+// there.
+func (h *Held) remove() error {
+	last, err := h.d.last()
+	if err != nil {
+		return err
+	}
+	if h.n == last {
+		return h.f.Truncate(0)
+	}
+	return h.d.fs.Remove(h.d.path(h.n))
 }
 
 // gap is a stretch of a segment that no row names.

@@ -2,12 +2,14 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 
 	"postrider/mail"
@@ -183,18 +185,36 @@ func unrefBody(t *tx, id int64, n int, dead *[]deadBody) error {
 	return err
 }
 
-// drop gives space in segments back. What is being read just now is tried
-// again with the next call; what is left then, the owner sweeps at its start.
+// drop gives space in segments back, as far as that pays: neighbours together,
+// and small ones by themselves not at all, which is left to compaction. What
+// is being read just now is tried again with the next call.
 func (e *Engine) drop(dead []deadBody) {
 	e.dropMu.Lock()
 	defer e.dropMu.Unlock()
-	var later []deadBody
-	for _, d := range append(e.undropped, dead...) {
-		if ok, err := e.blobs.Drop(d.loc, d.size); err == nil && !ok {
-			later = append(later, d)
+	if len(dead) == 0 && len(e.undropped) == 0 {
+		return
+	}
+	var later []blob.Run
+	for _, r := range append(e.undropped, runsOf(dead)...) {
+		if ok, err := e.blobs.Drop(r); err == nil && !ok {
+			later = append(later, r)
 		}
 	}
 	e.undropped = later
+}
+
+// runsOf joins what is dead to runs that are worth dropping.
+func runsOf(dead []deadBody) []blob.Run {
+	slices.SortFunc(dead, func(a, b deadBody) int {
+		return cmp.Or(cmp.Compare(a.loc.Seg, b.loc.Seg), cmp.Compare(a.loc.Off, b.loc.Off))
+	})
+	var runs []blob.Run
+	for _, d := range dead {
+		if n := len(runs); n == 0 || !runs[n-1].Join(d.loc, d.size) {
+			runs = append(runs, blob.RunOf(d.loc, d.size))
+		}
+	}
+	return slices.DeleteFunc(runs, func(r blob.Run) bool { return r.N < blob.DropMin })
 }
 
 // checkCuts refuses cuts that do not ascend within the body.

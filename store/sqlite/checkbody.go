@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"io"
 
@@ -81,7 +82,7 @@ func (k *checker) body(t *tx, s *stored) error {
 }
 
 // dropped tells of bodies whose space was given back, unless their last
-// message went while the batch was read.
+// message went, or they were moved, while the batch was read.
 func (k *checker) dropped(ctx context.Context) error {
 	gone := k.gone
 	k.gone = nil
@@ -90,14 +91,24 @@ func (k *checker) dropped(ctx context.Context) error {
 	}
 	return k.e.read(ctx, "check", func(t *tx) error {
 		for _, s := range gone {
-			var there bool
-			if err := t.get("SELECT EXISTS (SELECT 1 FROM body WHERE id = ?1)", args(s.body), &there); err != nil {
+			was := s.loc
+			err := t.get("SELECT place, seg, off FROM body WHERE id = ?1", args(s.body), s.place, &s.loc.Seg, &s.loc.Off)
+			switch {
+			case errors.Is(err, sql.ErrNoRows):
+			case err != nil:
 				return err
-			}
-			if there {
+			case s.loc == was:
 				k.say("body %d: %v", s.body, s.readerErr)
+			default:
+				if err := k.body(t, s); err != nil {
+					return err
+				}
 			}
 		}
+		for _, s := range k.gone { // moved, and not there either
+			k.say("body %d: %v", s.body, s.readerErr)
+		}
+		k.gone = nil
 		return nil
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -225,6 +226,9 @@ func (f *fetcher) isGone(ctx context.Context, s *stored) (gone bool, err error) 
 func (e *Engine) content(ctx context.Context, s *stored, need store.Need) (*store.Content, error) {
 	c := &store.Content{UID: store.UID(s.uid), Prefix: s.prefix, Size: s.size, EmailID: s.email, ReaderAt: noBody{}}
 	if need&store.NeedBody != 0 {
+		if err := e.follow(ctx, s); err != nil {
+			return nil, err
+		}
 		r, err := s.open()
 		if err != nil {
 			e.complain("a body cannot be read", s, err)
@@ -241,6 +245,26 @@ func (e *Engine) content(ctx context.Context, s *stored, need store.Need) (*stor
 		c.Meta, err = e.reparse(ctx, s)
 	}
 	return c, wrap("fetch", err)
+}
+
+// follow opens a body again that was moved after its row was read.
+func (e *Engine) follow(ctx context.Context, s *stored) error {
+	for try := 0; errors.Is(s.readerErr, blob.ErrDropped) && try < 3; try++ {
+		err := e.read(ctx, "fetch", func(t *tx) error {
+			err := t.get("SELECT seg, off FROM body WHERE id = ?1 AND place = 1", args(s.body), &s.loc.Seg, &s.loc.Off)
+			if errors.Is(err, sql.ErrNoRows) {
+				return nil
+			}
+			if err == nil {
+				err = e.load(t, s, store.NeedBody)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *Engine) complain(what string, s *stored, err error) {

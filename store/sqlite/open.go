@@ -77,10 +77,14 @@ type Engine struct {
 
 	wdb, rdb *sql.DB
 	requests chan *request
-	coming   atomic.Int32  // bodies that are being read for the writer
-	readers  chan *conn    // nil: not opened yet
-	quit     chan struct{} // closed by Close: no more reads
-	stopped  chan struct{} // the writer has ended
+	coming   atomic.Int32       // bodies that are being read for the writer
+	busy     atomic.Int64       // when bodies last came, in microseconds
+	stuck    sync.Map           // segments that cannot be emptied
+	step     func(string) error // a test's, between the steps of moving bodies
+	readers  chan *conn         // nil: not opened yet
+	quit     chan struct{}      // closed by Close: no more reads
+	stopped  chan struct{}      // the writer has ended
+	tending  sync.WaitGroup     // what the owner does in the background
 	closing  sync.RWMutex
 	closed   bool
 
@@ -90,7 +94,7 @@ type Engine struct {
 
 	blobs     *blob.Dir
 	dropMu    sync.Mutex
-	undropped []deadBody // were being read when their last row went
+	undropped []blob.Run // were being read when their last row went
 
 	shrinkMu sync.Mutex
 	shrunk   time.Time // when free pages were last given back
@@ -106,7 +110,8 @@ func Open(dir string, o Options) (*Engine, error) {
 	}
 	go (&writer{e: e}).run()
 	if o.Owner {
-		go e.tidy()
+		e.tending.Go(e.tidy)
+		e.tending.Go(e.tend)
 	}
 	return e, nil
 }
@@ -177,10 +182,7 @@ func (e *Engine) open() error {
 		return err
 	}
 	e.reserve.restore() // if it cannot be had now, it is tried again later
-	if !e.opt.Owner {
-		return nil
-	}
-	return e.sweep(c)
+	return nil
 }
 
 // prepareDir makes the directories and refuses a database that must not be
@@ -291,6 +293,7 @@ func (e *Engine) Close() error {
 	close(e.quit)
 	e.closing.Unlock()
 	<-e.stopped
+	e.tending.Wait()
 	return wrap("close", e.release())
 }
 

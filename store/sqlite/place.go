@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"log/slog"
+	"time"
 
 	"postrider/internal/maillog"
 	"postrider/store/blob"
@@ -24,6 +25,9 @@ func (p *bodyPlacer) place(batch []*request) {
 		for _, b := range r.bodies {
 			b.inline()
 		}
+	}
+	if total > 0 {
+		p.e.busy.Store(time.Now().UnixMicro())
 	}
 	if total < p.e.opt.GroupInline {
 		return

@@ -119,8 +119,10 @@ func (e *Engine) shrink(ctx context.Context) bool {
 		if err == nil {
 			err = e.vacuum(ctx)
 		}
-		if errors.Is(err, errNothing) {
-			return false
+		if errors.Is(err, errNothing) { // there may be holes to make in segments
+			if err = e.sweep(ctx); err == nil {
+				return e.reserve.restore()
+			}
 		}
 		if err != nil {
 			e.log.Warn(maillog.Warning, slog.String("what", "giving space back"), slog.Any("err", err))

@@ -192,7 +192,7 @@ CREATE TABLE body (
 	meta       BLOB    NOT NULL, -- mail.Meta of the body less the cuts
 	object_key TEXT
 ) STRICT;
-CREATE INDEX body_segment ON body (seg, off) WHERE place = 1;
+CREATE INDEX body_segment ON body (seg, off, size) WHERE place = 1; -- size, so that it answers what a segment holds
 
 CREATE TABLE body_data (
 	id   INTEGER PRIMARY KEY,
