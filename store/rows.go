@@ -152,6 +152,21 @@ func (r *Rows) Truncate(n int) {
 	r.ThreadID = r.ThreadID[:n]
 }
 
+// Drop removes the first n messages. The room of all of them is used again.
+func (r *Rows) Drop(n int) {
+	copy(r.UID, r.UID[n:])
+	copy(r.ModSeq, r.ModSeq[n:])
+	copy(r.System, r.System[n:])
+	copy(r.Set, r.Set[n:])
+	copy(r.Size, r.Size[n:])
+	copy(r.Received, r.Received[n:])
+	copy(r.Saved, r.Saved[n:])
+	copy(r.EmailID, r.EmailID[n:])
+	copy(r.ThreadID, r.ThreadID[n:])
+	r.Truncate(r.Len() - n)
+	r.tidyKeywords()
+}
+
 // Index returns the index of the message with the UID u. If there is none, ok
 // is false and i is where it would be: the index of the next higher UID.
 func (r *Rows) Index(u UID) (i int, ok bool) { return slices.BinarySearch(r.UID, u) }

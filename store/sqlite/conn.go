@@ -104,6 +104,7 @@ type tx struct {
 	*conn
 	now     int64 // of the operation, in microseconds
 	changes []store.Change
+	filing  *filing // of the writer
 }
 
 // exec runs a statement and returns how many rows it changed.

@@ -22,39 +22,6 @@ type newMessage struct {
 	prefix   []byte
 }
 
-// fileMessage puts a message into a mailbox: counters, UID, thread, row.
-func fileMessage(t *tx, m *newMessage, b *newBody) (store.Filed, error) {
-	var filed store.Filed
-	modseq, err := bumpAccount(t, m.acct, m.size, 1)
-	if err != nil {
-		return filed, err
-	}
-	uid, validity, err := bumpMailbox(t, m, modseq)
-	if err != nil {
-		return filed, err
-	}
-	thread, err := assignThread(t, m.acct, b.refs, m.email)
-	if err != nil {
-		return filed, err
-	}
-	_, err = t.exec(`INSERT INTO message (acct, mbox, uid, created_modseq, received, saved, size, body, email_id, thread_id,
-			sum, origin, prefix, cut, shape)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)`,
-		m.acct, m.mbox, int64(uid), modseq, m.received, t.now, m.size, b.ID, m.email, thread,
-		m.sum^placeOf(m.acct, m.mbox, int64(uid)), m.origin, m.prefix, b.cut, int64(shapeBehind(m.prefix, b.shape)))
-	if err != nil {
-		return filed, err
-	}
-	row := store.RowsOf(store.Row{UID: uid, ModSeq: store.ModSeq(modseq), Flags: m.flags, Received: fromMicros(m.received),
-		Saved: fromMicros(t.now), Size: m.size, EmailID: m.email, ThreadID: thread})
-	if err := appendRows(t, mailboxID(m.acct, m.mbox), &row); err != nil {
-		return filed, err
-	}
-	filed = store.Filed{Mailbox: mailboxID(m.acct, m.mbox), UIDValidity: uint32(validity), UID: uid}
-	t.publish(store.Change{Kind: store.MailboxChanged, Account: store.AccountID(m.acct), Mailbox: filed.Mailbox, ModSeq: store.ModSeq(modseq)})
-	return filed, nil
-}
-
 func mailboxID(acct, mbox int64) store.MailboxID {
 	return store.MailboxID{Account: store.AccountID(acct), N: mbox}
 }
@@ -73,30 +40,6 @@ func bumpAccount(t *tx, acct, bytes, n int64) (modseq int64, err error) {
 		return 0, err
 	}
 	return 0, store.Errorf(store.Quota, "quota", "account %d has %d bytes", acct, quota)
-}
-
-// bumpMailbox counts a message into its mailbox, sets m.mbox and returns the
-// message's UID and the mailbox's UIDVALIDITY.
-func bumpMailbox(t *tx, m *newMessage, modseq int64) (uid store.UID, validity int64, err error) {
-	c := countOf(m.flags.System, m.size)
-	var next int64
-	if m.name == "" {
-		err = t.get(`UPDATE mailbox SET uidnext = uidnext + 1, modseq = ?3, total = total + 1, unseen = unseen + ?4,
-			deleted = deleted + ?5, bytes = bytes + ?6, deleted_bytes = deleted_bytes + ?7
-			WHERE acct = ?1 AND id = ?2 RETURNING uidnext, uidvalidity`,
-			args(m.acct, m.mbox, modseq, c.unseen, c.deleted, c.bytes, c.deletedBytes), &next, &validity)
-		return store.UID(next - 1), validity, checkUID(next, err)
-	}
-	for _, name := range []string{m.name, store.Inbox} {
-		err = t.get(`UPDATE mailbox SET uidnext = uidnext + 1, modseq = ?3, total = total + 1, unseen = unseen + ?4,
-			deleted = deleted + ?5, bytes = bytes + ?6, deleted_bytes = deleted_bytes + ?7
-			WHERE acct = ?1 AND name = ?2 RETURNING id, uidnext, uidvalidity`,
-			args(m.acct, name, modseq, c.unseen, c.deleted, c.bytes, c.deletedBytes), &m.mbox, &next, &validity)
-		if !errors.Is(err, sql.ErrNoRows) {
-			break
-		}
-	}
-	return store.UID(next - 1), validity, checkUID(next, err)
 }
 
 // checkUID refuses what would leave the range of UIDs (RFC 9051 §2.3.1.1).

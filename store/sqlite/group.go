@@ -27,6 +27,7 @@ type writer struct {
 	e      *Engine
 	conn   *conn // nil after a failure, until it is opened again
 	bodies bodyPlacer
+	filing filing
 	linger *time.Timer
 }
 
@@ -146,10 +147,34 @@ func (w *writer) begin() error {
 	if err != nil && !isBusy(err) && !isFull(err) {
 		w.distrust() // it would fail for ever
 	}
+	if err == nil {
+		if err = w.filing.start(w.tx()); err != nil {
+			w.rollback()
+			w.doubt(err)
+		}
+	}
 	return err
 }
 
+// tx is the open transaction.
+func (w *writer) tx() *tx {
+	return &tx{conn: w.conn, now: micros(w.e.now()), filing: &w.filing}
+}
+
+// ready brings the database up to date for what does more than file mail.
+func (w *writer) ready(r *request) error {
+	if r.files {
+		return nil
+	}
+	if err := w.filing.flush(w.tx()); err != nil {
+		return err
+	}
+	w.filing.forget()
+	return nil
+}
+
 func (w *writer) rollback() {
+	w.filing.forget()
 	if w.conn == nil || !w.conn.inTx() {
 		return
 	}
@@ -162,6 +187,9 @@ func (w *writer) rollback() {
 // it. It returns whether r took effect, and whether the whole transaction is
 // lost because SQLite undid it or the savepoint could not be undone.
 func (w *writer) apply(r *request, nested bool) (ok, lost bool) {
+	if r.err = w.ready(r); r.err != nil {
+		return false, true
+	}
 	if nested {
 		if r.err = w.conn.exec("SAVEPOINT w"); r.err != nil {
 			return false, true
@@ -192,12 +220,16 @@ func (w *writer) apply(r *request, nested bool) (ok, lost bool) {
 
 // call runs r's function; its panic goes back to the caller's goroutine.
 func (w *writer) call(r *request) (err error) {
-	t := &tx{conn: w.conn, now: micros(w.e.now())}
+	t := w.tx()
 	r.changes, r.panic = nil, nil
+	w.filing.mark()
 	defer func() {
 		if p := recover(); p != nil {
 			r.panic = p
 			err = fmt.Errorf("panic: %v", p)
+		}
+		if err != nil {
+			w.filing.back()
 		}
 	}()
 	if err := r.fn(t); err != nil {
@@ -210,6 +242,13 @@ func (w *writer) call(r *request) (err error) {
 // commit makes the group durable and answers its members. Bodies come first:
 // what a row names has been synced before the row is.
 func (w *writer) commit(members []*request) {
+	if err := w.filing.flush(w.tx()); err != nil {
+		w.rollback()
+		w.doubt(err)
+		w.bodies.settle(false)
+		w.apart(members)
+		return
+	}
 	if err := w.bodies.wait(); err != nil {
 		w.rollback()
 		w.bodies.settle(false)
@@ -265,7 +304,13 @@ func (w *writer) alone(r *request) {
 	if r.err = w.begin(); r.err != nil {
 		return
 	}
-	if r.err = w.call(r); r.err != nil {
+	if r.err = w.ready(r); r.err == nil {
+		r.err = w.call(r)
+	}
+	if r.err == nil {
+		r.err = w.filing.flush(w.tx())
+	}
+	if r.err != nil {
 		w.rollback()
 		w.doubt(r.err)
 		return
@@ -306,6 +351,7 @@ func (w *writer) finish(members []*request, err error) {
 // distrust gives up the connection after an error that leaves its state in
 // doubt: the next write opens another.
 func (w *writer) distrust() {
+	w.filing.forget()
 	if w.conn == nil {
 		return
 	}

@@ -164,14 +164,19 @@ func (w *pageWriter) update(lo int64, rows *store.Rows, i, j int) error {
 	return err
 }
 
-// insert writes the messages from i on in new pages, all about equally full.
-func (w *pageWriter) insert(rows *store.Rows, i int) error {
+// insert writes the messages [i, j) in a new page.
+func (w *pageWriter) insert(rows *store.Rows, i, j int) error {
+	data, modseq := w.encode(rows, i, j)
+	_, err := w.t.exec("INSERT INTO message_page (acct, mbox, lo, modseq, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+		int64(w.box.Account), w.box.N, int64(rows.UID[i]), modseq, data)
+	return err
+}
+
+// insertAll writes the messages from i on in new pages, all about equally full.
+func (w *pageWriter) insertAll(rows *store.Rows, i int) error {
 	for left := (rows.Len() - i + pageRows - 1) / pageRows; left > 0; left-- {
 		j := i + (rows.Len()-i+left-1)/left
-		data, modseq := w.encode(rows, i, j)
-		_, err := w.t.exec("INSERT INTO message_page (acct, mbox, lo, modseq, data) VALUES (?1, ?2, ?3, ?4, ?5)",
-			int64(w.box.Account), w.box.N, int64(rows.UID[i]), modseq, data)
-		if err != nil {
+		if err := w.insert(rows, i, j); err != nil {
 			return err
 		}
 		i = j
@@ -179,12 +184,18 @@ func (w *pageWriter) insert(rows *store.Rows, i int) error {
 	return nil
 }
 
+// readTail reads a mailbox's last page.
+func readTail(t *tx, box store.MailboxID) (*stretch, error) {
+	tail := &stretch{box: box}
+	err := tail.read(t, "SELECT lo, data FROM message_page WHERE acct = ?1 AND mbox = ?2 ORDER BY lo DESC LIMIT 1", int64(box.Account), box.N)
+	return tail, err
+}
+
 // appendRows puts messages behind all others of a mailbox: into its last page
 // as far as that has room, then into new ones.
 func appendRows(t *tx, box store.MailboxID, rows *store.Rows) error {
 	w := &pageWriter{t: t, box: box}
-	tail := &stretch{box: box}
-	err := tail.read(t, "SELECT lo, data FROM message_page WHERE acct = ?1 AND mbox = ?2 ORDER BY lo DESC LIMIT 1", int64(box.Account), box.N)
+	tail, err := readTail(t, box)
 	if err != nil {
 		return err
 	}
@@ -197,7 +208,7 @@ func appendRows(t *tx, box store.MailboxID, rows *store.Rows) error {
 			return err
 		}
 	}
-	return w.insert(rows, i)
+	return w.insertAll(rows, i)
 }
 
 // removeRows takes messages that are there out of their pages. Pages that
@@ -259,7 +270,7 @@ func (w *pageWriter) replace(lo, hi int64, rows *store.Rows) error {
 	if err != nil {
 		return err
 	}
-	return w.insert(rows, 0)
+	return w.insertAll(rows, 0)
 }
 
 // readPages adds all messages of a mailbox to rows.

@@ -70,7 +70,7 @@ func nextDue(t *tx, dests []store.Dest, now int64) (time.Time, error) {
 // longest.
 func (e *Engine) Lease(ctx context.Context, owner, dest string, now time.Time, ttl time.Duration, max int) (*store.Leased, error) {
 	var l *store.Leased
-	err := e.writeFreeing(ctx, "lease", func(t *tx) error {
+	err := e.writeQueue(ctx, "lease", func(t *tx) error {
 		var out int64
 		l = nil
 		err := t.get("SELECT out FROM out_rcpt WHERE dest = ?1 AND state = 0 AND due <= ?2 ORDER BY due, id LIMIT 1",
@@ -163,7 +163,7 @@ func (e *Engine) Finish(ctx context.Context, outcomes []store.RcptOutcome, notic
 	}
 	var dead []deadBody
 	var fresh, again []*newBody
-	err := e.writeFreeing(ctx, "finish", func(t *tx) error {
+	err := e.writeQueue(ctx, "finish", func(t *tx) error {
 		dead, fresh, again = nil, nil, nil
 		if err := finishRcpts(t, outcomes, &dead); err != nil {
 			return err

@@ -101,7 +101,7 @@ func (e *Engine) Act(ctx context.Context, f store.OutFilter, a store.OutAction, 
 	params = append(params, micros(now))
 	n := 0
 	var dead []deadBody
-	err = e.writeFreeing(ctx, op, func(t *tx) error {
+	err = e.writeQueue(ctx, op, func(t *tx) error {
 		var rows []picked
 		dead = nil
 		err := t.each(query, params, func(scan func(...any) error) error {

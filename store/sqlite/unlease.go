@@ -6,7 +6,7 @@ import "context"
 // in Finish that it is lost.
 func (e *Engine) Unlease(ctx context.Context, owner string) (int, error) {
 	n := 0
-	err := e.writeFreeing(ctx, "unlease", func(t *tx) error {
+	err := e.writeQueue(ctx, "unlease", func(t *tx) error {
 		n = 0
 		dests := map[string]bool{}
 		err := t.each(`UPDATE out_rcpt SET owner = '', leased_until = 0, due = ?2 WHERE owner = ?1 RETURNING dest`,

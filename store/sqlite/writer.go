@@ -21,6 +21,7 @@ type request struct {
 	fn      func(*tx) error
 	bodies  []*newBody // that fn writes
 	frees   bool       // may use the disk's reserve
+	files   bool       // reads and changes nothing of mailboxes but by filing mail
 	state   atomic.Int32
 	err     error
 	panic   any
@@ -37,15 +38,22 @@ type request struct {
 // withdraws it; afterwards its outcome is waited for.
 //
 // The writer gives bodies their places before it calls fn. It frees nothing:
-// see dropBody.
+// see dropBody. With bodies fn may read and change mailboxes only by
+// fileMessage, whose effect on the database comes later.
 func (e *Engine) write(ctx context.Context, op string, fn func(*tx) error, bodies ...*newBody) error {
-	return e.submit(ctx, &request{op: op, fn: fn, bodies: bodies, done: make(chan struct{})})
+	return e.submit(ctx, &request{op: op, fn: fn, bodies: bodies, files: len(bodies) > 0, done: make(chan struct{})})
 }
 
 // writeFreeing is write for what must still work when the disk is full:
 // deleting, and keeping book of the queue. It may use the disk's reserve.
 func (e *Engine) writeFreeing(ctx context.Context, op string, fn func(*tx) error, bodies ...*newBody) error {
 	return e.submit(ctx, &request{op: op, fn: fn, bodies: bodies, frees: true, done: make(chan struct{})})
+}
+
+// writeQueue is writeFreeing for what leaves mailboxes alone, but for filing
+// notices.
+func (e *Engine) writeQueue(ctx context.Context, op string, fn func(*tx) error, bodies ...*newBody) error {
+	return e.submit(ctx, &request{op: op, fn: fn, bodies: bodies, frees: true, files: true, done: make(chan struct{})})
 }
 
 func (e *Engine) submit(ctx context.Context, r *request) error {
