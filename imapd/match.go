@@ -6,6 +6,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"postrider/search"
 	"postrider/store"
 )
 
@@ -35,9 +36,8 @@ type candidate struct {
 	index   int // in told
 	row     store.Row
 	content *store.Content // nil in the first pass
-
-	header []byte // read when first needed
-	err    error  // reading failed
+	text    *search.Reader // of content
+	err     error          // reading failed
 }
 
 // matcher is a SEARCH made ready: sets resolved, texts folded.
@@ -51,15 +51,23 @@ type matcher struct {
 	notFlags   []imap.Flag
 	larger     int64
 	smaller    int64
-	headers    []headerKey
-	body, text [][]byte // folded
+	terms      []term
 	not        []*matcher
 	or         [][2]*matcher
 }
 
-type headerKey struct {
-	name  string
-	value []byte // folded; empty asks only whether the field is there
+// term is a text that is sought, and what the index knows of each message of
+// told; nil is nothing.
+type term struct {
+	search.Term
+	known []search.Verdict
+}
+
+func (t *term) of(index int) search.Verdict {
+	if t.known == nil {
+		return search.Maybe
+	}
+	return t.known[index]
 }
 
 // day is a date without time: year, month and day in one number. 0 is none.
@@ -103,9 +111,14 @@ func (s *session) compile(c *imap.SearchCriteria, depth int, keys *int) (*matche
 		m.sets = append(m.sets, list)
 	}
 	for _, h := range c.Header {
-		m.headers = append(m.headers, headerKey{h.Key, fold(h.Value)})
+		m.seek(search.InField, h.Key, h.Value)
 	}
-	m.body, m.text = foldAll(c.Body), foldAll(c.Text)
+	for _, text := range c.Body {
+		m.seek(search.InBody, "", text)
+	}
+	for _, text := range c.Text {
+		m.seek(search.InText, "", text)
+	}
 	for i := range c.Not {
 		sub, err := s.compile(&c.Not[i], depth+1, keys)
 		if err != nil {
@@ -127,12 +140,22 @@ func (s *session) compile(c *imap.SearchCriteria, depth int, keys *int) (*matche
 	return m, nil
 }
 
-func foldAll(list []string) [][]byte {
-	var out [][]byte
-	for _, s := range list {
-		out = append(out, fold(s))
+func (m *matcher) seek(in search.Where, field, text string) {
+	m.terms = append(m.terms, term{Term: search.Term{In: in, Field: field, Text: search.Fold(text)}})
+}
+
+// allTerms adds the terms of m and of all inside it to list.
+func (m *matcher) allTerms(list []*term) []*term {
+	for i := range m.terms {
+		list = append(list, &m.terms[i])
 	}
-	return out
+	for _, sub := range m.not {
+		list = sub.allTerms(list)
+	}
+	for _, pair := range m.or {
+		list = pair[1].allTerms(pair[0].allTerms(list))
+	}
+	return list
 }
 
 // match compares a message; without content the verdict may be unknown. All
@@ -193,21 +216,26 @@ func (m *matcher) matchNested(c *candidate) verdict {
 	return v
 }
 
-// matchStored decides what needs the message itself.
+// matchStored decides what needs the message itself, as far as the index does
+// not know it.
 func (m *matcher) matchStored(c *candidate) verdict {
-	stored := m.sentSince != 0 || m.sentBefore != 0 || len(m.headers) > 0 || len(m.body) > 0 || len(m.text) > 0
+	v := yes
+	for i := range m.terms {
+		switch m.terms[i].of(c.index) {
+		case search.No:
+			return no_
+		case search.Maybe:
+			v = unknown
+		}
+	}
+	sent := m.sentSince != 0 || m.sentBefore != 0
 	switch {
-	case !stored:
+	case v == yes && !sent:
 		return yes
 	case c.content == nil:
 		return unknown
 	case !m.matchSent(c):
 		return no_
 	}
-	for _, h := range m.headers {
-		if !c.hasHeader(h) {
-			return no_
-		}
-	}
-	return verdictOf(c.hasTexts(m.body, m.text))
+	return verdictOf(v == yes || c.hasTerms(m.terms))
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"postrider/search"
 	"postrider/store"
 )
 
@@ -67,6 +68,7 @@ func (s *session) matching(c *imap.SearchCriteria) ([]int, error) {
 		return nil, err
 	}
 	n := s.box.told.Len()
+	s.askIndex(m)
 	verdicts := make([]verdict, n)
 	var open []int
 	for i := range n {
@@ -91,11 +93,28 @@ func (s *session) matching(c *imap.SearchCriteria) ([]int, error) {
 	return found, nil
 }
 
+// askIndex has the index say what it knows of the texts that are sought.
+func (s *session) askIndex(m *matcher) {
+	list := m.allTerms(nil)
+	if len(list) == 0 || s.srv.o.Index == nil {
+		return
+	}
+	terms := make([]search.Term, len(list))
+	for i, t := range list {
+		terms[i] = t.Term
+	}
+	known := s.srv.o.Index.Narrow(s.c.ctx, s.box.id.Account, s.box.told.EmailIDs(), terms)
+	for i := range known {
+		list[i].known = known[i]
+	}
+}
+
 // matchContent decides the messages at the indices open. One that has been
 // expunged does not match.
 func (s *session) matchContent(m *matcher, open []int, verdicts []verdict) error {
 	need := store.NeedMeta | store.NeedBody
 	looked := time.Now()
+	var text search.Reader
 	return s.wireError(s.srv.o.Store.Fetch(s.c.ctx, s.box.id, s.box.uids(open), need, func(c *store.Content) error {
 		i, ok := s.box.told.Index(c.UID)
 		if !ok {
@@ -107,7 +126,8 @@ func (s *session) matchContent(m *matcher, open []int, verdicts []verdict) error
 			}
 		}
 		r, _ := s.box.row(i)
-		cand := &candidate{index: i, row: r, content: c}
+		text.Message(c)
+		cand := &candidate{index: i, row: r, content: c, text: &text}
 		verdicts[i] = m.match(cand)
 		return cand.err
 	}), "search")

@@ -57,11 +57,6 @@ func extent(c *store.Content, x mail.Extent) served {
 	return served{at: c, from: int64(len(c.Prefix)) + x.Offset, size: x.Size}
 }
 
-// header returns the header of the message.
-func header(c *store.Content) served {
-	return served{at: c, size: int64(len(c.Prefix)) + c.Meta.Root.Header.Size}
-}
-
 // section finds what BODY[...] asks for; a section that does not exist is
 // empty.
 func section(c *store.Content, item *imap.FetchItemBodySection) (served, error) {

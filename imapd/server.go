@@ -16,6 +16,7 @@ import (
 
 	"postrider/auth"
 	"postrider/internal/maillog"
+	"postrider/search"
 	"postrider/store"
 )
 
@@ -28,10 +29,11 @@ type Options struct {
 	Version         string // in the answer to ID
 	Store           *store.Store
 	Auth            *auth.Authenticator
-	TLS             *tls.Config // for STARTTLS; nil for none
-	MaxMessageBytes int64       // APPENDLIMIT; 0 is 50 MiB
-	FetchBytes      int64       // memory for what FETCH remembers, over all connections; 0 is 32 MiB
-	SpoolDir        string      // for messages being appended; empty is the system's
+	TLS             *tls.Config   // for STARTTLS; nil for none
+	MaxMessageBytes int64         // APPENDLIMIT; 0 is 50 MiB
+	FetchBytes      int64         // memory for what FETCH remembers, over all connections; 0 is 32 MiB
+	SpoolDir        string        // for messages being appended; empty is the system's
+	Index           *search.Index // makes SEARCH quick; nil for none
 	Now             func() time.Time
 	Log             *slog.Logger
 }

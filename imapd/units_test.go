@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"postrider/store"
@@ -87,39 +86,6 @@ func TestLiteralAt(t *testing.T) {
 		if ok != x.ok || ok && (size != x.size || sync != x.sync) {
 			t.Errorf("%q: %d %v %v", x.line, size, sync, ok)
 		}
-	}
-}
-
-func TestFold(t *testing.T) {
-	for _, x := range [][2]string{
-		{"GRÜSSE", "grüße"}, {"Ångström", "ångström"}, {"ﬁn", "FIN"}, {"ΣΊΣΥΦΟΣ", "σίσυφος"}, {"ABC", "abc"},
-	} {
-		if a, b := string(fold(x[0])), string(fold(x[1])); a != b {
-			t.Errorf("%q and %q fold to %q and %q", x[0], x[1], a, b)
-		}
-	}
-	fold("\xff\xfe broken")
-}
-
-// TestStream seeks texts that lie across the pieces in which text is read.
-func TestStream(t *testing.T) {
-	for _, at := range []int{0, 65530, 65536, 65541, 131070, 200000} {
-		text := strings.Repeat("é", at/2) + "Nadel im Heu\xff" + strings.Repeat("x", 1000)
-		f := searchFor([][]byte{fold("nadel"), fold("HEU")})
-		if err := f.stream(strings.NewReader(text)); err != nil || !f.done() {
-			t.Errorf("at %d: %v, %v", at, f.done(), err)
-		}
-	}
-	mixed := "PLAIN ascii, then Ü, e\u0301 and É; ﬁn"
-	for _, part := range []string{"plain ASCII", "THEN ü", "é AND e\u0301", "FIN"} {
-		f := searchFor([][]byte{fold(part)})
-		if err := f.stream(iotest.OneByteReader(strings.NewReader(mixed))); err != nil || !f.done() {
-			t.Errorf("%q is not found: %v", part, err)
-		}
-	}
-	f := searchFor([][]byte{fold("absent")})
-	if err := f.stream(strings.NewReader(strings.Repeat("absenabsen", 20000))); err != nil || f.done() {
-		t.Errorf("found what is not there: %v", err)
 	}
 }
 

@@ -30,6 +30,10 @@ func (v *View) Len() int { return v.rows.Len() }
 // UID returns the UID of the message at index i.
 func (v *View) UID(i int) UID { return v.rows.UID[i] }
 
+// EmailIDs returns the email ids of all messages (RFC 8474). They are the
+// view's own and must not be changed.
+func (v *View) EmailIDs() []int64 { return v.rows.EmailID[:v.Len():v.Len()] }
+
 // At returns what is known of the message at index i.
 func (v *View) At(i int) Row { return v.rows.At(i) }
 

@@ -1,6 +1,7 @@
-package imapd
+package search
 
 import (
+	"encoding/binary"
 	"io"
 	"unicode/utf8"
 
@@ -29,8 +30,10 @@ type folded struct {
 	alone bool
 }
 
-// fold folds a text.
-func fold(s string) []byte {
+// Fold brings a text to the form in which texts are compared: one contains
+// another if its folded bytes contain the other's. A byte of 0xFF is never in
+// it.
+func Fold(s string) []byte {
 	var f folding
 	return f.append(make([]byte, 0, len(s)), []byte(s))
 }
@@ -38,10 +41,7 @@ func fold(s string) []byte {
 // append folds whole text: it ends where a character ends.
 func (f *folding) append(dst, src []byte) []byte {
 	for len(src) > 0 {
-		n := 0
-		for n < len(src) && src[n] < utf8.RuneSelf {
-			n++
-		}
+		n := asciiLen(src)
 		dst = append(dst, src[:n]...)
 		lower(dst[len(dst)-n:])
 		wide := n
@@ -93,10 +93,35 @@ func foldWide(b []byte) []byte {
 	return out
 }
 
+// asciiLen returns how much at the beginning of b is ASCII.
+func asciiLen(b []byte) int {
+	i := 0
+	for ; i+8 <= len(b) && binary.LittleEndian.Uint64(b[i:])&0x8080808080808080 == 0; i += 8 {
+	}
+	for ; i < len(b) && b[i] < utf8.RuneSelf; i++ {
+	}
+	return i
+}
+
 // lower makes the ASCII at the beginning of b lower case and returns its
-// length.
+// length. It goes on by eight bytes at a time.
 func lower(b []byte) int {
-	for i, c := range b {
+	const ones = 0x0101010101010101
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if w&(0x80*ones) != 0 {
+			break
+		}
+		// The highest bit of a byte of the sum tells that it is at least 'A',
+		// or more than 'Z': no byte carries into the next.
+		upper := (w + (0x80-'A')*ones) &^ (w + (0x80-'Z'-1)*ones) & (0x80 * ones)
+		if upper != 0 {
+			binary.LittleEndian.PutUint64(b[i:], w|upper>>2)
+		}
+	}
+	for ; i < len(b); i++ {
+		c := b[i]
 		if c >= utf8.RuneSelf {
 			return i
 		}
@@ -104,7 +129,7 @@ func lower(b []byte) int {
 			b[i] = c + 'a' - 'A'
 		}
 	}
-	return len(b)
+	return i
 }
 
 // foldReader folds what it reads.

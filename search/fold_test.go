@@ -1,4 +1,4 @@
-package imapd
+package search
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ var foldable = []string{
 func TestFoldAsDefined(t *testing.T) {
 	for _, s := range append(foldable, strings.Join(foldable, "")) {
 		want := foldWide([]byte(s))
-		if got := fold(s); !bytes.Equal(got, want) {
+		if got := Fold(s); !bytes.Equal(got, want) {
 			t.Errorf("%.40q: got %.60q, want %.60q", s, got, want)
 		}
 		for _, r := range []io.Reader{strings.NewReader(s), iotest.OneByteReader(strings.NewReader(s)), iotest.DataErrReader(strings.NewReader(s))} {
@@ -48,7 +48,7 @@ func FuzzFold(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if got, want := fold(s), foldWide([]byte(s)); !bytes.Equal(got, want) {
+		if got, want := Fold(s), foldWide([]byte(s)); !bytes.Equal(got, want) {
 			t.Errorf("%q: got %q, want %q", s, got, want)
 		}
 	})
