@@ -29,6 +29,7 @@ type Config struct {
 	HTTP       Listen          `toml:"http"`
 	Auth       AuthConfig      `toml:"auth"`
 	Limits     LimitsConfig    `toml:"limits"`
+	Search     SearchConfig    `toml:"search"`
 	Queue      QueueConfig     `toml:"queue"`
 	Accounts   []AccountConfig `toml:"account"`
 
@@ -73,6 +74,11 @@ type LimitsConfig struct {
 	Connections      int      `toml:"connections"`
 	ConnectionsPerIP int      `toml:"connections_per_ip"`
 	Drain            Duration `toml:"drain"`
+}
+
+// SearchConfig is about finding text in messages.
+type SearchConfig struct {
+	Index bool `toml:"index"`
 }
 
 // QueueConfig is about outgoing mail.
@@ -121,6 +127,7 @@ func DefaultConfig() *Config {
 			ConnectionsPerIP: 200,
 			Drain:            Duration(20 * time.Second),
 		},
+		Search: SearchConfig{Index: true},
 		Queue: QueueConfig{
 			SmarthostTLS: "opportunistic",
 			Port:         25,

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +161,9 @@ func TestEveryKeyFromEnvironment(t *testing.T) {
 		}
 		text := map[string]string{"string": "x", "int": "7", "bool": "true", "main.Size": "7MB", "main.Duration": "7h",
 			"[]string": "x,y", "[]main.Duration": "7h", "[]netip.Prefix": "10.0.0.0/8"}[fields[n].Type().String()]
+		if fields[n].Kind() == reflect.Bool {
+			text = strconv.FormatBool(!fields[n].Bool())
+		}
 		before := reflect.ValueOf(fields[n].Interface())
 		name := "POSTRIDER_" + strings.ToUpper(strings.ReplaceAll(n, ".", "_"))
 		if err := loadEnv(cfg, []string{name + "=" + text}, origins{}); text == "" || err != nil {

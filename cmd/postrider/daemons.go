@@ -45,7 +45,7 @@ func (s *server) daemons(authn *auth.Authenticator) map[string]daemon {
 			Hostname: host, Store: s.store, Auth: authn, TLS: s.tls("pop3"), Log: s.log, Version: version(),
 		}),
 		"imap": imapd.New(imapd.Options{
-			Hostname: host, Store: s.store, Auth: authn, TLS: s.tls("imap"), MaxMessageBytes: limit,
+			Hostname: host, Store: s.store, Index: s.index, Auth: authn, TLS: s.tls("imap"), MaxMessageBytes: limit,
 			SpoolDir: spool, Log: s.log, Version: version(),
 		}),
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"postrider/auth"
 	"postrider/internal/maillog"
 	"postrider/internal/netserve"
+	"postrider/search"
 	"postrider/store"
 )
 
@@ -36,6 +38,7 @@ type server struct {
 	stopQueue context.CancelFunc
 	queueDone chan struct{}
 	admin     *admin
+	index     *search.Index // nil if it is switched off
 	store     *store.Store
 	lock      *dirLock
 
@@ -75,7 +78,7 @@ func startServer(cfg *Config, logTo io.Writer) (*server, error) {
 }
 
 func (s *server) start() error {
-	for _, step := range []func() error{s.takeDir, s.bind, s.openStore, s.seed, s.serve} {
+	for _, step := range []func() error{s.takeDir, s.bind, s.openStore, s.seed, s.openIndex, s.serve} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -156,6 +159,21 @@ func (s *server) openStore() error {
 	s.admin, err = newAdmin(s.cfg, s.store, s.log)
 	return err
 }
+
+// openIndex opens the search index, or removes it if it is switched off: it
+// would only grow old. Mail does not depend on it.
+func (s *server) openIndex() (err error) {
+	dir := searchDir(s.cfg.DataDir)
+	if !s.cfg.Search.Index {
+		return os.RemoveAll(dir)
+	}
+	if s.index, err = search.Open(dir, s.store, search.Options{Log: s.log}); err != nil {
+		s.log.Warn(maillog.Warning, "doing", "start", "what", "no search index", "err", err)
+	}
+	return nil
+}
+
+func searchDir(dataDir string) string { return filepath.Join(dataDir, "search") }
 
 // seed makes the configured domains and accounts that are missing. What is
 // there stays as it is: a password that was changed by command does not come
@@ -304,6 +322,9 @@ func (s *server) close() error {
 	}
 	closeAll(s.listeners)
 	s.serving.Wait()
+	if s.index != nil {
+		s.index.Close()
+	}
 	var err error
 	if s.store != nil {
 		err = s.store.Close()
