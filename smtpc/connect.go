@@ -26,6 +26,8 @@ type peer struct {
 	ext  map[string]string // extensions announced, names in upper case
 	tls  string            // version and cipher suite; empty in clear
 	ok   bool              // the certificate was verified, and is the host's
+
+	in, out []byte // see buffers
 }
 
 // errNoTLS asks for a new connection without TLS.
@@ -244,6 +246,15 @@ func (p *peer) client() *smtp.Client {
 	c.CommandTimeout = p.c.o.Timeouts.Command
 	c.SubmissionTimeout = p.c.o.Timeouts.End
 	return c
+}
+
+// buffers are for size bytes of a message as it is and as it is sent. They
+// belong to the connection, and serve all its messages.
+func (p *peer) buffers(size int) (in, out []byte) {
+	if cap(p.in) < size {
+		p.in, p.out = make([]byte, size), make([]byte, 0, size+size/16+64)
+	}
+	return p.in[:size], p.out[:0]
 }
 
 // lost is the outcome of a connection that broke.

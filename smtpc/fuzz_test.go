@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,8 @@ func FuzzServer(f *testing.F) {
 	f.Add([]byte("220 hi\r\n|250-x\r\n250 DSN\r\n|250 ok\r\n|250 ok\r\n|354 go\r\n|250 ok\r\n"))
 	f.Add([]byte("220 hi\r\n|250-x\r\n250 STARTTLS\r\n|220 go\r\n|x"))
 	f.Add([]byte("220 hi\r\n|250 x\r\n|250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n"))
+	f.Add([]byte("400 \n"))
+	f.Add([]byte("220 hi\r\n|250-x\r\n250 PIPELINING\r\n|250 ok\r\n250 ok\r\n354 go\r\n|250 ok\r\n"))
 	f.Add([]byte("220 hi\r\n|502 x\r\n|250 ok\r\n|421 ok\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := New(Options{Hostname: "a.test", Port: 25, Now: time.Now, Timeouts: Timeouts{
@@ -77,21 +80,33 @@ func speak(c net.Conn, script []byte) {
 	}
 }
 
-// FuzzCleaner compares the cleaner with the plain definition, for any split
+// FuzzStuffer compares the stuffer with the plain definition, for any split
 // of the input.
-func FuzzCleaner(f *testing.F) {
+func FuzzStuffer(f *testing.F) {
 	f.Add([]byte("a\r\nb\rc\nd\x00\r"), 1)
 	f.Add([]byte("\r\r\n\n"), 2)
+	f.Add([]byte(".\r\n..\r\n.\n.\r\r\n."), 1)
+	f.Add([]byte("one\r\n"), 3)
 	f.Fuzz(func(t *testing.T, b []byte, n int) {
-		want := strings.ReplaceAll(string(b), "\r\n", "\x01\x02")
-		want = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(want)
-		want = strings.ReplaceAll(want, "\x01\x02", "\r\n")
-		if bytes.Contains(b, []byte("\x01\x02")) {
-			return
+		var lines []string
+		for line := range strings.SplitSeq(string(b), "\r\n") {
+			line = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(line)
+			if strings.HasPrefix(line, ".") {
+				line = "." + line
+			}
+			lines = append(lines, line)
 		}
-		got, err := io.ReadAll(&cleaner{r: &pieces{b, 1 + n&7}})
-		if err != nil || string(got) != want {
-			t.Fatalf("%q became %q, want %q", b, got, want)
+		want := strings.Join(lines, "\r\n")
+		if want != "" && !strings.HasSuffix(want, "\r\n") {
+			want += "\r\n"
+		}
+		var s stuffer
+		var got []byte
+		for p := range slices.Chunk(b, 1+n&7) {
+			got = s.add(got, p)
+		}
+		if got = s.end(got); string(got) != want+".\r\n" {
+			t.Fatalf("%q became %q, want %q", b, got, want+".\r\n")
 		}
 	})
 }
@@ -118,15 +133,18 @@ func TestScan(t *testing.T) {
 		"S: \xfc\r\n\r\nbody":            {eightHeader: true},
 		"S: x\r\n\r\nb\xfcdy":            {eightBody: true},
 		"\r\nb\xfcdy":                    {eightBody: true},
+		"S\r\n\r\r\n\xfc\r\r\n\r\nb":     {eightHeader: true},
+		"S: x\r\n\r\r\n\r\n\xfc":         {eightBody: true},
+		"S: x\n\n\xfc\n\r\n\r\nb":        {eightHeader: true},
 		"S: x\r\n\xfc\r\n\r\n" + "b\xfc": {true, true},
 		strings.Repeat("a: b\r\n", 20000) + "\r\n\xfc": {eightBody: true},
 	} {
 		for n := 1; n < 8; n++ {
-			if got, err := scan(&pieces{[]byte(text), n}); err != nil || *got != want {
+			if got, err := scan(&pieces{[]byte(text), n}, make([]byte, scanBlock)); err != nil || *got != want {
 				t.Errorf("%.40q in pieces of %d: %+v, want %+v, %v", text, n, got, want, err)
 			}
 		}
-		if got, err := scan(strings.NewReader(text)); err != nil || *got != want {
+		if got, err := scan(strings.NewReader(text), make([]byte, 100)); err != nil || *got != want {
 			t.Errorf("%.40q: %+v, want %+v, %v", text, got, want, err)
 		}
 	}

@@ -52,7 +52,7 @@ func TestNextHost(t *testing.T) {
 		"leaves at RCPT": reply("RCPT", smtpctest.Close),
 		"421 at RCPT":    reply("RCPT", "421 4.3.2 going down"),
 		"leaves at DATA": reply("DATA", smtpctest.Close),
-		"speaks unasked": reply("MAIL", "250 ok\r\n250 ok"),
+		"speaks unasked": {Ext: []string{"SIZE"}, Reply: reply("MAIL", "250 ok\r\n250 ok").Reply},
 		"drips": {Greet: func(c *smtpctest.Conn) string {
 			for range 100 {
 				if _, err := c.Write([]byte("2")); err != nil {

@@ -1,6 +1,7 @@
 package smtpc
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -64,7 +65,7 @@ func permanent(enhanced, format string, args ...any) Outcome {
 
 // outcomeOf makes an outcome of a remote server's reply.
 func outcomeOf(r reply) Outcome {
-	o := Outcome{Code: r.code, Text: r.text()}
+	o := Outcome{Code: r.code, Text: cmp.Or(r.text(), "(it gave no reason)")}
 	switch r.code / 100 {
 	case 2:
 		o.Status = Delivered

@@ -3,8 +3,6 @@ package smtpc
 import (
 	"io"
 
-	"github.com/emersion/go-smtp"
-
 	"postrider/mail"
 )
 
@@ -12,8 +10,10 @@ import (
 // be carried to there.
 type plan struct {
 	from  string
-	mail  smtp.MailOptions
-	ext   map[string]string // extensions that go-smtp's client may use
+	utf8  bool // it needs SMTPUTF8
+	eight bool // it needs 8BITMIME
+	ret   string
+	envID string
 	rcpts []*rcpt
 	body  io.ReaderAt
 	size  int64
@@ -24,14 +24,14 @@ type plan struct {
 // not carry tomorrow.
 func (p *peer) plan(a *attempt) *plan {
 	env := &a.m.Envelope
-	pl := &plan{body: a.m.Body, size: a.m.Size, ext: map[string]string{}}
+	pl := &plan{body: a.m.Body, size: a.m.Size, ret: string(env.Ret)}
 	_, utf8 := p.ext["SMTPUTF8"]
 	from, ok := asciiAddress(env.From, utf8)
 	if !ok {
 		return p.hopeless(a, pl, permanent("5.6.7", "%s cannot carry the sender's address, which is not ASCII", p.host.name))
 	}
 	pl.from = from
-	pl.mail.UTF8 = utf8 && env.UTF8
+	pl.utf8 = utf8 && env.UTF8
 	for _, i := range a.open {
 		r := env.Rcpts[i]
 		addr, ok := asciiAddress(r.Addr, utf8)
@@ -39,17 +39,16 @@ func (p *peer) plan(a *attempt) *plan {
 			a.out[i] = p.mark(permanent("5.6.7", "%s cannot carry this address, which is not ASCII", p.host.name))
 			continue
 		}
-		pl.mail.UTF8 = pl.mail.UTF8 || !isPrintASCII(addr) || !isPrintASCII(from)
-		pl.rcpts = append(pl.rcpts, &rcpt{i: i, addr: addr, opts: rcptOptions(r)})
+		pl.utf8 = pl.utf8 || !isPrintASCII(addr) || !isPrintASCII(from)
+		pl.rcpts = append(pl.rcpts, &rcpt{i: i, addr: addr, notify: r.Notify, orcpt: r.ORcpt})
 	}
 	if env.RequireTLS {
 		// It demands a host whose name and certificate are authenticated, by
 		// MTA-STS or DNSSEC, which we cannot tell (RFC 8689 §4.2.1).
 		return p.hopeless(a, pl, permanent("5.7.30", "REQUIRETLS cannot be fulfilled on the way to %s", p.host.name))
 	}
-	pl.mail.Return = smtp.DSNReturn(env.Ret)
 	if isPrintASCII(env.EnvID) {
-		pl.mail.EnvelopeID = env.EnvID
+		pl.envID = env.EnvID
 	}
 	return p.fit(a, pl)
 }
@@ -77,16 +76,10 @@ func (p *peer) fit(a *attempt, pl *plan) *plan {
 			return p.hopeless(a, pl, p.unfit(err))
 		}
 	case f.eightHeader || f.eightBody:
-		pl.ext["8BITMIME"] = ""
+		pl.eight = true
 	}
 	if max := sizeLimit(p.ext); max > 0 && pl.size > max {
 		return p.hopeless(a, pl, permanent("5.3.4", "the message has %d bytes, and %s takes at most %d", pl.size, p.host.name, max))
-	}
-	pl.mail.Size = pl.size
-	for _, k := range []string{"SIZE", "DSN", "SMTPUTF8"} {
-		if v, ok := p.ext[k]; ok {
-			pl.ext[k] = v
-		}
 	}
 	return pl
 }

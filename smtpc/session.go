@@ -1,6 +1,7 @@
 package smtpc
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/netip"
@@ -33,6 +34,7 @@ type Session struct {
 	rec   *recorder
 	hosts []host // found once
 	p     *peer  // nil while not connected
+	small []byte // memory of a small message
 }
 
 // Session makes a session for mail to dest, a domain in A-labels or an
@@ -66,7 +68,7 @@ type attempt struct {
 // Send hands a message over, trying the destination's hosts one after the
 // other until one has answered for every recipient. It ends early if ctx does.
 func (s *Session) Send(ctx context.Context, m *Message) *Result {
-	a := &attempt{m: m, out: make([]Outcome, len(m.Envelope.Rcpts))}
+	a := &attempt{m: s.inMemory(m), out: make([]Outcome, len(m.Envelope.Rcpts))}
 	for i := range a.out {
 		a.open = append(a.open, i)
 	}
@@ -82,6 +84,25 @@ func (s *Session) Send(ctx context.Context, m *Message) *Result {
 		a.out[i] = *a.failure
 	}
 	return &Result{Outcomes: a.out, Lines: s.rec.take(), Unreachable: len(a.open) > 0 && !a.spoke}
+}
+
+// inMemory reads a small message once: it is looked at twice, and the second
+// time while the remote server waits. What cannot be read stays as it is, for
+// who has words for that.
+func (s *Session) inMemory(m *Message) *Message {
+	if m.Size > scanBlock {
+		return m
+	}
+	if int64(cap(s.small)) < m.Size {
+		s.small = make([]byte, m.Size)
+	}
+	b := s.small[:m.Size]
+	if n, _ := m.Body.ReadAt(b, 0); int64(n) < m.Size {
+		return m
+	}
+	held := *m
+	held.Body = bytes.NewReader(b)
+	return &held
 }
 
 func (a *attempt) close() {

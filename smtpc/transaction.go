@@ -2,6 +2,7 @@ package smtpc
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -9,14 +10,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emersion/go-smtp"
-
 	"postrider/mail"
 )
 
 // authCodes are the replies of a server that wants a login, or a better one
 // (RFC 4954 §6).
 var authCodes = []int{530, 534, 535, 538}
+
+// maxGroup is how many commands are sent before their replies are read: few
+// enough that the replies fit into the buffers between us (RFC 2920 §3.1).
+const maxGroup = 64
 
 // lastWords bounds the wait for a reply after a write has failed.
 const lastWords = 2 * time.Second
@@ -35,12 +38,12 @@ func (p *peer) carry(a *attempt) {
 		t := &transaction{p: p, a: a, plan: pl}
 		t.run(now)
 		if p.w.err != nil {
-			for _, r := range slices.Concat(t.unsettled, todo) {
+			for _, r := range slices.Concat(t.unsettled(), todo) {
 				a.open = append(a.open, r.i)
 			}
 			return
 		}
-		if t.accepted > 0 {
+		if len(t.taken) > 0 {
 			todo = slices.Concat(t.later, todo)
 		}
 	}
@@ -65,92 +68,178 @@ type transaction struct {
 	a    *attempt
 	plan *plan
 
-	accepted  int
-	unsettled []*rcpt // without an outcome
-	later     []*rcpt // too many for this transaction (RFC 5321 §4.5.3.1.10)
+	asked   []*rcpt // whom RCPT names
+	refused bool    // MAIL was
+	taken   []*rcpt // for whom RCPT was accepted
+	later   []*rcpt // too many for this transaction (RFC 5321 §4.5.3.1.10)
+	ready   bool    // the server waits for the message
 }
 
 // run does the transaction and settles recipients. If the connection breaks
 // before the end of data, the unsettled ones stay so.
+//
+// To a server that announced PIPELINING, commands go in groups, of which DATA
+// ends the last (RFC 2920 §3.1); to others one by one, and none that is known
+// to be in vain.
 func (t *transaction) run(todo []*rcpt) {
-	t.unsettled = todo
-	t.p.w.offer(t.plan.ext)
-	c := t.p.client()
-	if err := c.Mail(t.plan.from, &t.plan.mail); err != nil {
-		t.fails(err)
-		t.end(c, true)
+	lines := t.commands(todo)
+	if lines == nil {
 		return
 	}
-	taken := t.recipients(c, todo)
-	if t.p.w.err != nil {
-		return
+	group := 1
+	if _, ok := t.p.ext["PIPELINING"]; ok {
+		group = maxGroup
 	}
-	t.unsettled = taken
-	t.accepted = len(taken)
-	if len(taken) == 0 {
-		t.end(c, true)
-		return
-	}
-	t.end(c, t.data(c))
-}
-
-// recipients says RCPT for each and returns those that were taken.
-func (t *transaction) recipients(c *smtp.Client, todo []*rcpt) []*rcpt {
-	var taken []*rcpt
-	for n, r := range todo {
-		err := c.Rcpt(r.addr, &r.opts)
-		if t.gone(err) {
-			t.unsettled = append(taken, todo[n:]...)
-			return nil
+	for begin := 0; begin < len(lines); begin += group {
+		now := lines[begin:min(begin+group, len(lines))]
+		if err := t.p.w.send(now, t.p.c.o.Timeouts.Command); err != nil {
+			t.gone()
+			return
 		}
-		switch {
-		case err == nil:
-			taken = append(taken, r)
-		case len(taken) > 0 && (t.p.w.last.code == 452 || t.p.w.last.code == 552):
-			o := t.outcome(err)
-			o.Status, o.Enhanced = Temporary, "4.5.3"
-			t.settle(r, o)
-			t.later = append(t.later, r)
-		default:
-			t.settle(r, t.outcome(err))
+		for i := range now {
+			r, err := t.p.w.answer(t.p.c.o.Timeouts.Command)
+			if err != nil || r.code == 421 {
+				t.gone()
+				return
+			}
+			t.answer(begin+i, len(lines), r)
+		}
+		if t.refused || begin+len(now) == len(lines)-1 && len(t.taken) == 0 {
+			break
 		}
 	}
-	return taken
+	switch {
+	case !t.ready:
+		t.end(true)
+	case len(t.taken) == 0:
+		// Only a server that is in doubt itself goes on; it gets a message of
+		// nothing, for nobody (RFC 2920 §3.1).
+		t.p.w.text([]byte(".\r\n"))
+		t.p.w.answer(t.p.c.o.Timeouts.Command)
+		t.end(true)
+	default:
+		t.data()
+		t.end(false)
+	}
 }
 
-// data sends the message and settles who took part. It tells whether the
-// server is still in a transaction.
-func (t *transaction) data(c *smtp.Client) (reset bool) {
-	d, err := c.Data()
+// commands are MAIL, RCPT for each recipient and DATA. Who cannot be named in
+// a command is settled; nil if nobody is left.
+func (t *transaction) commands(todo []*rcpt) []string {
+	lines := make([]string, 1, len(todo)+2)
+	lines[0] = t.p.mailLine(t.plan)
+	for _, r := range todo {
+		l := t.p.rcptLine(r)
+		if !isLine(lines[0]) || !isLine(l) {
+			t.settle(r, temporary("4.3.0", "the command could not be sent"))
+			continue
+		}
+		r.settled = false // it may have been put off in an earlier transaction
+		lines, t.asked = append(lines, l), append(t.asked, r)
+	}
+	if len(t.asked) == 0 {
+		return nil
+	}
+	return append(lines, "DATA")
+}
+
+// answer takes the reply to the i-th of n commands.
+func (t *transaction) answer(i, n int, r reply) {
+	switch {
+	case t.refused:
+		// What was sent behind a refused MAIL is refused too.
+	case i == 0 && r.code/100 != 2:
+		t.refused = true
+		t.settleAll(unlessDelivered(r))
+	case i == 0:
+	case i < n-1:
+		t.answerRcpt(t.asked[i-1], r)
+	case r.code != 354 && len(t.taken) > 0:
+		t.settleAll(unlessDelivered(r))
+	}
+	t.ready = i == n-1 && r.code == 354
+}
+
+// answerRcpt takes the reply to a RCPT.
+func (t *transaction) answerRcpt(r *rcpt, said reply) {
+	switch {
+	case said.code == 250 || said.code == 251:
+		t.taken = append(t.taken, r)
+	case len(t.taken) > 0 && (said.code == 452 || said.code == 552):
+		o := outcomeOf(said)
+		o.Status, o.Enhanced = Temporary, "4.5.3"
+		t.settle(r, o)
+		t.later = append(t.later, r)
+	default:
+		t.settle(r, unlessDelivered(said))
+	}
+}
+
+// unlessDelivered is the outcome of a command that was not answered as it
+// should be.
+func unlessDelivered(r reply) Outcome {
+	o := outcomeOf(r)
+	if o.Status == Delivered {
+		o = temporary("4.5.0", "unexpected reply: %d %s", o.Code, o.Text)
+	}
+	return o
+}
+
+// data sends the message and settles who took part.
+func (t *transaction) data() {
+	w := t.p.w
+	if w.silent() != nil { // whose reply would be taken for that to the message
+		t.gone()
+		return
+	}
+	if err := t.text(); err != nil {
+		t.brokenOff(err)
+		return
+	}
+	w.rec.add(Sent, fmt.Sprintf("[%d bytes]", t.plan.size))
+	w.rec.add(Sent, ".")
+	r, err := w.answer(t.p.c.o.Timeouts.End)
 	if err != nil {
-		t.fails(err)
-		return true
-	}
-	n, err := io.Copy(d, &cleaner{r: io.NewSectionReader(t.plan.body, 0, t.plan.size)})
-	if err != nil || n != t.plan.size {
-		t.brokenOff(err)
-		return false
-	}
-	t.p.w.body = n
-	_, err = d.CloseWithResponse()
-	if t.p.w.short {
-		t.brokenOff(err)
-		return false
-	}
-	if err != nil && t.p.w.err != nil {
 		// The server may have the message: nobody else gets it now.
-		o := *t.p.lost(t.p.w.err)
+		o := *t.p.lost(err)
 		o.Text += " while waiting for the reply to the message, which may have been delivered"
 		t.settleAll(o)
-		return false
+		return
 	}
-	o := t.outcome(err)
-	if t.p.w.last.code/100 == 2 {
-		o = outcomeOf(t.p.w.last)
+	o := outcomeOf(r)
+	if o.Status == Delivered {
 		_, o.DSN = t.p.ext["DSN"]
 	}
 	t.settleAll(o)
-	return false
+}
+
+// text sends the message with its end. An error that is not the network's
+// says that it could not be read.
+func (t *transaction) text() error {
+	var s stuffer
+	w := t.p.w
+	size := min(t.plan.size, scanBlock)
+	in, out := t.p.buffers(int(size))
+	for off := int64(0); off < t.plan.size; {
+		n, err := t.plan.body.ReadAt(in[:min(size, t.plan.size-off)], off)
+		off += int64(n)
+		if n == 0 {
+			if err == nil {
+				err = io.ErrNoProgress
+			}
+			return err
+		}
+		out = s.add(out[:0], in[:n])
+		if off < t.plan.size {
+			if err := w.text(out); err != nil {
+				return err
+			}
+			out = out[:0]
+		}
+	}
+	out = s.end(out)
+	t.p.out = out[:0] // it may have grown
+	return w.text(out)
 }
 
 // brokenOff deals with a message that did not get through whole. A server
@@ -171,59 +260,40 @@ func (t *transaction) brokenOff(err error) {
 }
 
 // end leaves the connection ready for the next transaction.
-func (t *transaction) end(c *smtp.Client, reset bool) {
-	if t.p.w.err == nil && t.p.w.last.code == 421 {
-		t.p.w.fail(io.EOF) // it is about to close (RFC 5321 §3.8)
+func (t *transaction) end(reset bool) {
+	w := t.p.w
+	if w.err == nil && w.last.code == 421 {
+		w.fail(io.EOF) // it is about to close (RFC 5321 §3.8)
 	}
-	if reset && t.p.w.err == nil {
-		if c.Reset() != nil {
-			t.p.w.fail(errReplyForm)
+	if reset && w.err == nil {
+		if r, err := w.ask("RSET", t.p.c.o.Timeouts.Command); err == nil && r.code != 250 {
+			w.fail(errReplyForm)
 		}
 	}
 }
 
-// fails settles everybody after MAIL or DATA was refused, unless the
-// connection is gone.
-func (t *transaction) fails(err error) {
-	if !t.gone(err) {
-		t.settleAll(t.outcome(err))
+// gone deals with a connection that broke, or is about to: 421.
+func (t *transaction) gone() {
+	w := t.p.w
+	if w.err == nil {
+		t.a.failed(t.p.mark(outcomeOf(w.last)))
+		w.fail(io.EOF)
+		return
 	}
+	t.a.failed(t.p.mark(*t.p.lost(w.err)))
 }
 
-// gone tells whether the connection broke, or is about to: 421.
-func (t *transaction) gone(err error) bool {
-	if err != nil && t.p.w.err == nil && t.p.w.last.code == 421 {
-		t.a.failed(t.p.mark(outcomeOf(t.p.w.last)))
-		t.p.w.fail(io.EOF)
-		return true
-	}
-	if t.p.w.err != nil {
-		t.a.failed(t.p.mark(*t.p.lost(t.p.w.err)))
-		return true
-	}
-	return false
-}
+func (t *transaction) settle(r *rcpt, o Outcome) { r.settled, t.a.out[r.i] = true, t.p.mark(o) }
 
-// outcome is that of a command which go-smtp's client reports as failed.
-func (t *transaction) outcome(err error) Outcome {
-	var se *smtp.SMTPError
-	if err != nil && !errors.As(err, &se) {
-		return temporary("4.3.0", "the command could not be sent") // it never reached the wire
-	}
-	o := outcomeOf(t.p.w.last)
-	if o.Status == Delivered {
-		o = temporary("4.5.0", "unexpected reply: %d %s", o.Code, o.Text)
-	}
-	return o
+// unsettled are those without an outcome.
+func (t *transaction) unsettled() []*rcpt {
+	return slices.DeleteFunc(slices.Clone(t.asked), func(r *rcpt) bool { return r.settled })
 }
-
-func (t *transaction) settle(r *rcpt, o Outcome) { t.a.out[r.i] = t.p.mark(o) }
 
 func (t *transaction) settleAll(o Outcome) {
-	for _, r := range t.unsettled {
+	for _, r := range t.unsettled() {
 		t.settle(r, o)
 	}
-	t.unsettled = nil
 }
 
 // mark says in an outcome who spoke. What a smarthost says of the login is a
@@ -239,54 +309,12 @@ func (p *peer) mark(o Outcome) Outcome {
 
 // rcpt is one recipient as this peer is told of it.
 type rcpt struct {
-	i    int // in the attempt
-	addr string
-	opts smtp.RcptOptions
-}
+	i      int // in the attempt
+	addr   string
+	notify mail.Notify
+	orcpt  string
 
-// notifyWords are the words of NOTIFY (RFC 3461 §4.1).
-var notifyWords = []struct {
-	bit  mail.Notify
-	word smtp.DSNNotify
-}{
-	{mail.NotifyNever, smtp.DSNNotifyNever},
-	{mail.NotifySuccess, smtp.DSNNotifySuccess},
-	{mail.NotifyFailure, smtp.DSNNotifyFailure},
-	{mail.NotifyDelay, smtp.DSNNotifyDelayed},
-}
-
-// rcptOptions are RCPT's parameters; go-smtp's client leaves them out if the
-// server does not know DSN.
-func rcptOptions(r mail.Recipient) smtp.RcptOptions {
-	var o smtp.RcptOptions
-	for _, n := range notifyWords {
-		if r.Notify&n.bit != 0 {
-			o.Notify = append(o.Notify, n.word)
-		}
-	}
-	if r.Notify&mail.NotifyNever != 0 {
-		o.Notify = o.Notify[:1] // alone (RFC 3461 §4.1)
-	}
-	kind, addr, _ := strings.Cut(r.ORcpt, ";")
-	switch {
-	case strings.EqualFold(kind, "rfc822") && isPrintASCII(addr):
-		o.OriginalRecipientType = smtp.DSNAddressTypeRFC822
-	case strings.EqualFold(kind, "utf-8"):
-		o.OriginalRecipientType = smtp.DSNAddressTypeUTF8
-	default:
-		return o // of a kind that go-smtp cannot write
-	}
-	o.OriginalRecipient = addr
-	return o
-}
-
-func isPrintASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
+	settled bool // it has an outcome
 }
 
 // sizeLimit is what the server announced by SIZE (RFC 1870 §4), 0 for none.

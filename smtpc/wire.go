@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// maxCommand bounds what go-smtp's client may put into one command line: MAIL
-// and RCPT with every parameter stay far below.
+// maxCommand bounds a command line: MAIL and RCPT with every parameter stay
+// far below.
 const maxCommand = 8192
 
 var (
@@ -31,19 +31,15 @@ type wireMode uint8
 const (
 	modeCommand wireMode = iota
 	modeAuth             // AUTH has been sent: lines are credentials
-	modeDataAsk          // DATA has been sent
-	modeData             // the message
 )
 
-// wire is the connection below go-smtp's client, and above TLS: it takes down
-// the dialogue, hands the client one whole, well-formed reply at a time, and
-// notices replies that no command asked for.
+// wire is the connection to a server, above TLS: it takes down the dialogue,
+// reads one whole, well-formed reply at a time, and notices replies that no
+// command asked for.
 //
-// Greeting, EHLO and STARTTLS are our own affair and over before the client
-// exists. The client wants to see a greeting and to say EHLO nevertheless, so
-// offer lays both ready for it and nothing of that reaches the network. That
-// is also how the client learns the extensions' names in upper case, as it
-// needs them, and only those that concern the message.
+// For a login, go-smtp's client runs on top of it. That wants to see a
+// greeting and to say EHLO, which were our own affair and are over: offer lays
+// both ready for it, and nothing of that reaches the network.
 type wire struct {
 	net.Conn
 	raw   net.Conn // the connection below TLS, for closing
@@ -55,10 +51,8 @@ type wire struct {
 	out    []byte // an unfinished command line
 	canned []byte // to be read before anything from the network
 	ehlo   []byte // what is put into canned at EHLO
-	body   int64  // octets of the message that went into modeData
 	last   reply
 	login  reply // the reply that ended AUTH; go-smtp's client sends "*" after a refusal
-	short  bool  // a write of the message failed: the server cannot have it whole
 	err    error // why the connection cannot be used any more
 }
 
@@ -85,10 +79,6 @@ func (w *wire) reply() (reply, error) {
 	if w.err != nil {
 		return reply{}, w.err
 	}
-	if w.mode == modeData {
-		w.rec.add(Sent, fmt.Sprintf("[%d bytes]", w.body))
-		w.rec.add(Sent, ".")
-	}
 	r, err := readReply(w.br, func(line string) { w.rec.add(Received, line) })
 	if err != nil {
 		return reply{}, w.fail(err)
@@ -98,10 +88,6 @@ func (w *wire) reply() (reply, error) {
 	case w.mode == modeAuth && r.code == 334:
 	case w.mode == modeAuth:
 		w.login, w.mode = r, modeCommand
-	case w.mode == modeDataAsk && r.code == 354:
-		w.mode, w.body = modeData, 0
-	default:
-		w.mode = modeCommand
 	}
 	return r, nil
 }
@@ -115,19 +101,54 @@ func (w *wire) fail(err error) error {
 	return w.err
 }
 
-// Write takes a command or a piece of the message.
+// answer reads a reply that may take as long as timeout.
+func (w *wire) answer(timeout time.Duration) (reply, error) {
+	w.SetReadDeadline(time.Now().Add(timeout))
+	return w.reply()
+}
+
+// send sends command lines in one piece, within timeout.
+func (w *wire) send(lines []string, timeout time.Duration) error {
+	if w.err != nil {
+		return w.err
+	}
+	var b []byte
+	for _, l := range lines {
+		w.rec.add(Sent, l)
+		b = append(append(b, l...), "\r\n"...)
+	}
+	if err := w.silent(); err != nil {
+		return err
+	}
+	w.SetWriteDeadline(time.Now().Add(timeout))
+	if _, err := w.Conn.Write(b); err != nil {
+		return w.fail(err)
+	}
+	return nil
+}
+
+// text sends a piece of the message.
+func (w *wire) text(b []byte) error {
+	w.SetWriteDeadline(time.Now().Add(w.block))
+	if _, err := w.Conn.Write(b); err != nil {
+		return w.fail(err)
+	}
+	return nil
+}
+
+// silent makes sure that the server has said nothing that was not asked for.
+func (w *wire) silent() error {
+	if w.br.Buffered() == 0 {
+		return nil
+	}
+	readReply(w.br, func(l string) { w.rec.add(Received, l) }) // for the record: its words may explain
+	return w.fail(errUnasked)
+}
+
+// Write takes what go-smtp's client sends: lines of commands.
 func (w *wire) Write(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
-	}
-	if w.mode == modeData {
-		w.SetWriteDeadline(time.Now().Add(w.block))
-		n, err := w.Conn.Write(p)
-		if err != nil {
-			w.short = true
-			w.fail(err)
-		}
-		return n, err
 	}
 	if len(w.out)+len(p) > maxCommand {
 		return 0, w.fail(errCommand)
@@ -157,18 +178,14 @@ func (w *wire) command(line string) error {
 		return nil
 	}
 	w.rec.add(Sent, w.redacted(verb, line))
-	if w.br.Buffered() > 0 {
-		readReply(w.br, func(l string) { w.rec.add(Received, l) }) // for the record: its words may explain
-		return w.fail(errUnasked)
+	if err := w.silent(); err != nil {
+		return err
 	}
 	if _, err := io.WriteString(w.Conn, line+"\r\n"); err != nil {
 		return w.fail(err)
 	}
-	switch verb {
-	case "AUTH":
+	if verb == "AUTH" {
 		w.mode = modeAuth
-	case "DATA":
-		w.mode = modeDataAsk
 	}
 	return nil
 }

@@ -78,7 +78,9 @@ type Conn struct {
 	N      int // which connection this is, from 1
 	TLS    bool
 	br     *bufio.Reader
-	msg    Message
+
+	mailing bool // MAIL was accepted
+	msg     Message
 }
 
 // New starts a server that ends with the test.
@@ -227,6 +229,10 @@ func (c *Conn) command(line string) bool {
 	verb, arg, _ := strings.Cut(line, " ")
 	verb = strings.ToUpper(verb)
 	if r := c.hook(line); r != Default {
+		c.mailing = c.mailing || verb == "MAIL" && strings.HasPrefix(r, "2")
+		if verb == "RCPT" && strings.HasPrefix(r, "25") {
+			c.msg.Rcpts = append(c.msg.Rcpts, strings.TrimPrefix(arg, "TO:"))
+		}
 		if verb == "DATA" && strings.HasPrefix(r, "354") {
 			return c.say(r) && c.data()
 		}
@@ -238,17 +244,24 @@ func (c *Conn) command(line string) bool {
 	case "STARTTLS":
 		return c.say("220 2.0.0 go ahead") && c.handshake(c.Server.o.TLS)
 	case "MAIL":
+		c.mailing = true
 		c.msg = Message{From: strings.TrimPrefix(arg, "FROM:"), TLS: c.TLS}
 		return c.say("250 2.1.0 ok")
 	case "RCPT":
+		if !c.mailing {
+			return c.say("503 5.5.1 MAIL first")
+		}
 		c.msg.Rcpts = append(c.msg.Rcpts, strings.TrimPrefix(arg, "TO:"))
 		return c.say("250 2.1.5 ok")
 	case "DATA":
+		if len(c.msg.Rcpts) == 0 {
+			return c.say("554 5.5.1 no valid recipients")
+		}
 		return c.say("354 go ahead") && c.data()
 	case "AUTH":
 		return c.auth(arg)
 	case "RSET":
-		c.msg = Message{}
+		c.mailing, c.msg = false, Message{}
 		return c.say("250 2.0.0 ok")
 	case "QUIT":
 		c.say("221 2.0.0 bye")
@@ -329,7 +342,7 @@ func (c *Conn) data() bool {
 		default:
 		}
 	}
-	c.msg = Message{}
+	c.mailing, c.msg = false, Message{}
 	return c.say(r)
 }
 
