@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -48,18 +49,24 @@ func benchAccept(b *testing.B, writers, size int) {
 	close(work)
 	start, cpu, written := time.Now(), cpuTime(), writtenBytes()
 	b.ResetTimer()
+	took := make([]time.Duration, b.N)
 	var wg sync.WaitGroup
 	for range writers {
 		wg.Go(func() {
 			for i := range work {
+				start := time.Now()
 				m := acceptance(accounts[rand.IntN(len(accounts))], bodies[i%len(bodies)])
 				if _, err := e.Accept(context.Background(), m); err != nil {
 					b.Error(err)
 				}
+				took[i] = time.Since(start)
 			}
 		})
 	}
 	wg.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[b.N*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(float64(took[b.N-1].Microseconds())/1000, "max-ms")
 	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "msg/s")
 	b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N), "cpu-µs/msg")
 	b.ReportMetric(float64(writtenBytes()-written)/1024/float64(b.N), "KiB-written/msg")

@@ -28,6 +28,7 @@ type writer struct {
 	conn   *conn // nil after a failure, until it is opened again
 	bodies bodyPlacer
 	filing filing
+	log    logKeeper
 	linger *time.Timer
 }
 
@@ -37,6 +38,7 @@ func (w *writer) run() {
 	w.linger = time.NewTimer(0)
 	for r := range w.e.requests {
 		w.group(r)
+		w.log.tend(w.e, w.conn)
 	}
 	if w.conn != nil {
 		w.conn.close()
