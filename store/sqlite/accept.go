@@ -34,11 +34,11 @@ type newRcpt struct {
 // Accept takes a message in for all its recipients or for none.
 func (e *Engine) Accept(ctx context.Context, a *store.Acceptance) (store.Accepted, error) {
 	var done store.Accepted
-	if found, err := e.opBefore(ctx, 0, a.Op, "accept", &done); found || err != nil {
-		done.Again = found
-		return done, err
-	}
 	if err := e.room(ctx, "accept"); err != nil {
+		if found, err := e.opBefore(ctx, 0, a.Op, "accept", &done); found || err != nil {
+			done.Again = found
+			return done, err
+		}
 		return done, err
 	}
 	p, err := e.prepare(ctx, a)

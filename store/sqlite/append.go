@@ -13,10 +13,10 @@ type appended struct{ Filed store.Filed }
 // Append stores a message as IMAP does (RFC 9051 §6.3.12).
 func (e *Engine) Append(ctx context.Context, op store.OpID, box store.MailboxID, b store.Body, f store.Flags, received time.Time) (store.Filed, error) {
 	var done appended
-	if found, err := e.opBefore(ctx, int64(box.Account), op, "append", &done); found || err != nil {
-		return done.Filed, err
-	}
 	if err := e.room(ctx, "append"); err != nil {
+		if found, err := e.opBefore(ctx, int64(box.Account), op, "append", &done); found || err != nil {
+			return done.Filed, err
+		}
 		return store.Filed{}, err
 	}
 	if received.IsZero() {

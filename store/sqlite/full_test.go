@@ -59,9 +59,17 @@ func TestFullDisk(t *testing.T) {
 	e := openTest(t, dir, Options{Owner: true, Reserve: 6 << 20})
 	a, inbox := addAccount(t, e, "bob")
 	queueOne(t, e, a.ID)
-	n := fillWithMail(t, e, a.ID, 50000, 1<<20, 2000)
+	once := acceptance(a.ID, text(0, 1000))
+	once.Op = "once"
+	if _, err := e.Accept(t.Context(), once); err != nil {
+		t.Fatal(err)
+	}
+	n := 1 + fillWithMail(t, e, a.ID, 50000, 1<<20, 2000)
 	fillUp(t, filepath.Join(dir, "filler"))
 	wantFull(t, e, inbox, 1<<20, 200000)
+	if done, err := e.Accept(t.Context(), once); err != nil || !done.Again {
+		t.Errorf("what was done before the disk was full: %+v, %v", done, err)
+	}
 	goesOn(t, e, inbox, n)
 	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
 		t.Fatal(err)

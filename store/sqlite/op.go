@@ -37,7 +37,8 @@ func opDone(t *tx, acct int64, op store.OpID, kind string, result any) (bool, er
 	return true, nil
 }
 
-// opBefore is opDone before work that would be in vain.
+// opBefore is opDone for what cannot be written: on a full disk, an operation
+// that was done is still done.
 func (e *Engine) opBefore(ctx context.Context, acct int64, op store.OpID, kind string, result any) (found bool, err error) {
 	if op == "" {
 		return false, nil
