@@ -42,6 +42,7 @@ func (r *appendLoad) Run(ctx context.Context, s *Server) ([]*Result, error) {
 		defer conns[i].close()
 	}
 	numbers := &counter{n: r.count}
+	cpu := cpuClock(s)
 	tally, elapsed := parallel(r.connections, r.count/r.connections+1, func(worker int, t *Tally) {
 		for {
 			n, ok := numbers.take(ctx)
@@ -59,7 +60,9 @@ func (r *appendLoad) Run(ctx context.Context, s *Server) ([]*Result, error) {
 		}
 	})
 	r.acked = len(tally.times)
-	return []*Result{tally.result("append", "messages", elapsed)}, nil
+	result := tally.result("append", "messages", elapsed)
+	cpu(result)
+	return []*Result{result}, nil
 }
 
 // Verify counts what is in the mailboxes.

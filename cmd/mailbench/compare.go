@@ -176,7 +176,6 @@ func (cmp *comparison) run(ctx context.Context, todo []Row) (*Report, error) {
 type measurement struct {
 	servers []*Server
 	results [][][]*Result // by server, round
-	cpu     [][]float64   // seconds that the server used, by server, round
 	void    []string      // by server: why there is nothing
 	syncs   []string      // by server, for each message
 }
@@ -196,7 +195,7 @@ func newRunner(name string, args []string) (Workload, Runner, error) {
 // measure runs the row's workload on all servers that can do it.
 func (cmp *comparison) measure(ctx context.Context, row *Row) *measurement {
 	n := len(cmp.servers)
-	m := &measurement{servers: cmp.servers, results: make([][][]*Result, n), cpu: make([][]float64, n), void: make([]string, n), syncs: make([]string, n)}
+	m := &measurement{servers: cmp.servers, results: make([][][]*Result, n), void: make([]string, n), syncs: make([]string, n)}
 	w, runner, err := newRunner(row.Workload, row.Args)
 	for i, s := range cmp.servers {
 		if err != nil {
@@ -216,9 +215,7 @@ func (cmp *comparison) measure(ctx context.Context, row *Row) *measurement {
 				continue
 			}
 			cmp.progress.step("%s: round %d of %d on %s", row.Name, round+1, cmp.rounds, s.Name)
-			before := cpuSeconds(s.PIDs)
 			results, err := runner.Run(ctx, s)
-			cpu := cpuSeconds(s.PIDs) - before
 			if err == nil {
 				err = runner.Verify(ctx, s, results)
 			}
@@ -227,7 +224,6 @@ func (cmp *comparison) measure(ctx context.Context, row *Row) *measurement {
 				continue
 			}
 			m.results[i] = append(m.results[i], results)
-			m.cpu[i] = append(m.cpu[i], cpu)
 		}
 	}
 	if row.Syncs && cmp.syncs {
@@ -242,7 +238,7 @@ func (cmp *comparison) measure(ctx context.Context, row *Row) *measurement {
 }
 
 // syncMessages is how many messages the run has in which syncs are counted.
-const syncMessages = 300
+const syncMessages = 150
 
 // countSyncs runs the row's workload once more, smaller and traced, and tells
 // how often the server's processes synced for each message.

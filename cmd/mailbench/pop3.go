@@ -71,6 +71,7 @@ func (r *pop3Load) Run(ctx context.Context, s *Server) ([]*Result, error) {
 	results = append(results, lists.result("UIDL", "lists", time.Since(begin)))
 
 	fetches := newTally(r.fetches)
+	cpu := cpuClock(s)
 	begin = time.Now()
 	for n := range min(r.fetches, r.count) {
 		start := time.Now()
@@ -86,7 +87,9 @@ func (r *pop3Load) Run(ctx context.Context, s *Server) ([]*Result, error) {
 		fetches.done(start)
 	}
 	fetches.bytes = c.octets
-	return append(results, fetches.result("RETR", "messages", time.Since(begin))), c.quit()
+	retr := fetches.result("RETR", "messages", time.Since(begin))
+	cpu(retr)
+	return append(results, retr), c.quit()
 }
 
 func (r *pop3Load) open(ctx context.Context, s *Server) (*pop3Conn, error) {

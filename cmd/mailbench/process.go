@@ -85,6 +85,17 @@ func cpuSeconds(pids []int) float64 {
 	return float64(ticks) / userHZ
 }
 
+// cpuClock starts to measure the processor time of s; what it returns puts
+// the time since then, shared among its operations, into r.
+func cpuClock(s *Server) func(r *Result) {
+	before := cpuSeconds(s.PIDs)
+	return func(r *Result) {
+		if used := cpuSeconds(s.PIDs) - before; r.Count > 0 && used > 0 {
+			r.CPU = used * 1e6 / float64(r.Count)
+		}
+	}
+}
+
 // syncTrace is an strace that counts the syncs of a server.
 type syncTrace struct {
 	cmd *exec.Cmd

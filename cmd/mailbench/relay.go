@@ -117,6 +117,7 @@ func (r *relayLoad) Run(ctx context.Context, s *Server) ([]*Result, error) {
 
 	sent := make([]time.Time, r.count)
 	numbers := &counter{n: r.count}
+	cpu := cpuClock(s)
 	begin := time.Now()
 	submitted, elapsed := parallel(r.connections, r.count/r.connections+1, func(_ int, t *Tally) {
 		r.submit(ctx, s, numbers, messages, sent, t)
@@ -138,8 +139,10 @@ func (r *relayLoad) Run(ctx context.Context, s *Server) ([]*Result, error) {
 	}
 	r.seen.mu.Unlock()
 	relay.errors, relay.first = submitted.errors, submitted.first
+	relayed := relay.result("relay", "messages", last.Sub(begin))
+	cpu(relayed)
 	return []*Result{
-		relay.result("relay", "messages", last.Sub(begin)),
+		relayed,
 		submitted.result("submit", "messages", elapsed),
 	}, nil
 }

@@ -48,9 +48,7 @@ type Cell struct {
 	P99     float64   `json:"p99_ms"` // median of the rounds'
 	Stored  int       `json:"stored"` // in all rounds; -1: not asked
 	Syncs   string    `json:"syncs,omitempty"`
-	// CPU is the server's processor time for one operation of the workload's
-	// first result, in microseconds: median of the rounds', 0 if not known.
-	CPU     float64   `json:"cpu_us,omitempty"`
+	CPU     float64   `json:"cpu_us,omitempty"` // of the server for one operation, in microseconds: median; 0: not known
 	Results []*Result `json:"results,omitempty"`
 }
 
@@ -86,12 +84,12 @@ func machine() string {
 func (r *Report) add(row *Row, m *measurement) {
 	rr := RowReport{Row: *row}
 	for i := range m.servers {
-		rr.Cells = append(rr.Cells, newCell(row, m.void[i], m.results[i], m.cpu[i], m.syncs[i]))
+		rr.Cells = append(rr.Cells, newCell(row, m.void[i], m.results[i], m.syncs[i]))
 	}
 	r.Rows = append(r.Rows, rr)
 }
 
-func newCell(row *Row, void string, rounds [][]*Result, cpu []float64, syncs string) Cell {
+func newCell(row *Row, void string, rounds [][]*Result, syncs string) Cell {
 	c := Cell{Void: void, Syncs: syncs, Stored: -1}
 	var p50, p99, perOperation []float64
 	for round, results := range rounds {
@@ -109,15 +107,10 @@ func newCell(row *Row, void string, rounds [][]*Result, cpu []float64, syncs str
 		if res.Stored >= 0 {
 			c.Stored = max(c.Stored, 0) + res.Stored
 		}
-		if first := results[0]; first.Count > 0 {
-			perOperation = append(perOperation, cpu[round]*1e6/float64(first.Count))
-		}
+		perOperation = append(perOperation, res.CPU)
 	}
 	if len(c.Figures) > 0 {
-		c.Median, c.P50, c.P99 = median(c.Figures), median(p50), median(p99)
-	}
-	if len(perOperation) > 0 {
-		c.CPU = median(perOperation)
+		c.Median, c.P50, c.P99, c.CPU = median(c.Figures), median(p50), median(p99), median(perOperation)
 	}
 	return c
 }

@@ -38,7 +38,6 @@ func (r *Report) addRates(row Row, void []string, rounds ...[][]*Result) {
 	m := &measurement{void: void, results: rounds, syncs: []string{"0.5", "2.0", ""}}
 	for i := range r.Servers {
 		m.servers = append(m.servers, &r.Servers[i].Server)
-		m.cpu = append(m.cpu, make([]float64, len(rounds[i])))
 	}
 	r.add(&row, m)
 }

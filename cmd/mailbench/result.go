@@ -28,6 +28,9 @@ type Result struct {
 	Missing int     `json:"missing,omitempty"` // acknowledged, but not there
 	Extra   int     `json:"extra,omitempty"`   // there, but not sent, or there twice
 	Note    string  `json:"note,omitempty"`
+	// CPU is the processor time that the server's processes used, in
+	// microseconds for each operation; 0 if it is not known.
+	CPU float64 `json:"cpu_us,omitempty"`
 }
 
 // void says why the result is worth nothing, or "" if it counts.

@@ -80,6 +80,7 @@ func (r *smtpLoad) Run(ctx context.Context, s *Server) ([]*Result, error) {
 	}
 	acked := make([][]int, r.connections)
 	numbers := &counter{n: r.count}
+	cpu := cpuClock(s)
 	start := time.Now()
 	tally, elapsed := parallel(r.connections, r.count/r.connections+1, func(worker int, t *Tally) {
 		acked[worker] = make([]int, r.mailboxes)
@@ -98,6 +99,8 @@ func (r *smtpLoad) Run(ctx context.Context, s *Server) ([]*Result, error) {
 	}
 	accept := tally.result("accept", "messages", elapsed)
 	filed := tally.result("filed", "messages", max(elapsed, time.Since(start)))
+	cpu(filed)
+	accept.CPU = filed.CPU
 	if r.boxes == nil {
 		*filed = *accept
 		filed.Name = "filed"
