@@ -31,8 +31,10 @@ func newConn(ctx context.Context, db *sql.DB) (*conn, error) {
 // writerPragmas speed up the writer; nothing depends on them. What a savepoint
 // keeps for undoing it stays in memory (in a file it was a quarter of all that
 // was written), the log gives its space back after a large transaction, and
-// its checkpoints are logKeeper's.
-const writerPragmas = "PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 33554432"
+// its checkpoints are logKeeper's. The table is for unrefMessages, and empty
+// between operations.
+const writerPragmas = `PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 33554432;
+	CREATE TEMP TABLE unref (body INTEGER PRIMARY KEY, n INTEGER, dead INTEGER)`
 
 // newWriterConn takes the connection that writes.
 func (e *Engine) newWriterConn(ctx context.Context) (*conn, error) {

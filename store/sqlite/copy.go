@@ -79,12 +79,8 @@ func (c *copier) run(uids store.UIDSet) error {
 	if err := c.bump(); err != nil {
 		return err
 	}
-	next := int64(c.done.First)
-	for _, r := range c.done.Source {
-		if err := c.insert(r, next); err != nil {
-			return err
-		}
-		next += int64(r.Hi) - int64(r.Lo) + 1
+	if err := c.insert(); err != nil {
+		return err
 	}
 	if c.move {
 		if err := c.leave(); err != nil {
@@ -140,13 +136,12 @@ func (c *copier) bump() (err error) {
 	return changeMailbox(c.t, c.to, c.into, c.sum)
 }
 
-// insert copies the rows of a run in which no UID is missing; the first
-// becomes next.
-func (c *copier) insert(r store.UIDRange, next int64) error {
-	in := args(int64(c.from.Account), c.from.N, int64(r.Lo), int64(r.Hi))
+// insert copies the rows of message.
+func (c *copier) insert() error {
+	in := args(int64(c.from.Account), c.from.N, setOf(c.done.Source, c.done.First))
 	if !c.move {
-		_, err := c.t.exec(`UPDATE body SET refs = refs + more.n FROM (SELECT body, count(*) AS n FROM message
-			WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4 GROUP BY body) AS more WHERE body.id = more.body`, in...)
+		_, err := c.t.exec(`UPDATE body SET refs = refs + more.n FROM (SELECT m.body, count(*) AS n FROM `+inSet+`
+			GROUP BY m.body) AS more WHERE body.id = more.body`, in...)
 		if err != nil {
 			return err
 		}
@@ -156,10 +151,10 @@ func (c *copier) insert(r store.UIDRange, next int64) error {
 	moved := placeOf(int64(c.from.Account), c.from.N, 0) ^ placeOf(int64(c.to.Account), c.to.N, 0)
 	_, err := c.t.exec(`INSERT INTO message (acct, mbox, uid, created_modseq, received, saved,
 			size, body, email_id, thread_id, sum, origin, prefix, cut, shape)
-		SELECT ?5, ?6, next, ?8, received, ?9, size, body, email_id, thread_id,
+		SELECT ?4, ?5, next, ?6, received, ?7, size, body, email_id, thread_id,
 			(sum | moved) - (sum & moved), origin, prefix, cut, shape
-		FROM (SELECT *, uid + ?7 AS next, ?10 | ((uid | (uid + ?7)) - (uid & (uid + ?7))) AS moved
-			FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4) ORDER BY uid`,
-		append(in, int64(c.to.Account), c.to.N, next-int64(r.Lo), c.into, c.t.now, moved)...)
+		FROM (SELECT m.*, uid + (r.value ->> 2) AS next, ?8 | ((uid | (uid + (r.value ->> 2))) - (uid & (uid + (r.value ->> 2)))) AS moved
+			FROM `+inSet+`)`,
+		append(in, int64(c.to.Account), c.to.N, c.into, c.t.now, moved)...)
 	return err
 }

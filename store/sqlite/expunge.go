@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"slices"
 
 	"postrider/store"
 )
@@ -13,7 +12,7 @@ func (e *Engine) Expunge(ctx context.Context, box store.MailboxID, uids store.UI
 	var dead []deadBody
 	err := e.writeFreeing(ctx, "expunge", func(t *tx) error {
 		went, dead = nil, nil
-		x := &expunger{t: t, box: box, bodies: map[int64]int{}}
+		x := &expunger{t: t, box: box}
 		if err := mailboxIsThere(t, "expunge", box); err != nil {
 			return err
 		}
@@ -23,7 +22,7 @@ func (e *Engine) Expunge(ctx context.Context, box store.MailboxID, uids store.UI
 		if len(x.went) == 0 {
 			return nil
 		}
-		if err := x.unref(&dead); err != nil {
+		if err := unrefMessages(t, box, x.went, &dead); err != nil {
 			return err
 		}
 		went = x.went
@@ -38,11 +37,10 @@ func (e *Engine) Expunge(ctx context.Context, box store.MailboxID, uids store.UI
 
 // expunger is one removal of messages under way.
 type expunger struct {
-	t      *tx
-	box    store.MailboxID
-	went   store.UIDSet
-	diff   counts
-	bodies map[int64]int
+	t    *tx
+	box  store.MailboxID
+	went store.UIDSet
+	diff counts
 }
 
 // find notes which messages go, and what they count.
@@ -53,42 +51,6 @@ func (x *expunger) find(uids store.UIDSet, onlyDeleted bool) error {
 	}
 	x.went = uidsOf(rows)
 	x.diff.add(tally(rows), -1)
-	return x.findBodies()
-}
-
-// findBodies notes the bodies of the messages that go.
-func (x *expunger) findBodies() error {
-	for _, r := range x.went {
-		err := x.t.each("SELECT body FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4",
-			args(int64(x.box.Account), x.box.N, int64(r.Lo), int64(r.Hi)),
-			func(scan func(...any) error) error {
-				var body int64
-				err := scan(&body)
-				x.bodies[body]++
-				return err
-			})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// unref takes the messages' references from their bodies, in order of ids.
-func (x *expunger) unref(dead *[]deadBody) error { return unrefBodies(x.t, x.bodies, dead) }
-
-// unrefBodies takes references from bodies, in order of their ids.
-func unrefBodies(t *tx, bodies map[int64]int, dead *[]deadBody) error {
-	ids := make([]int64, 0, len(bodies))
-	for id := range bodies {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		if err := unrefBody(t, id, bodies[id], dead); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -109,14 +71,11 @@ func deleteRows(t *tx, box store.MailboxID, uids store.UIDSet, modseq int64) err
 	if err := removeRows(t, box, uids); err != nil {
 		return err
 	}
-	for _, r := range uids {
-		in := args(int64(box.Account), box.N, int64(r.Lo), int64(r.Hi))
-		if _, err := t.exec("DELETE FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4", in...); err != nil {
-			return err
-		}
-		if _, err := t.exec("INSERT INTO gone (acct, mbox, uid_lo, uid_hi, modseq) VALUES (?1, ?2, ?3, ?4, ?5)", append(in, modseq)...); err != nil {
-			return err
-		}
+	if err := deleteMessages(t, box, uids); err != nil {
+		return err
 	}
-	return nil
+	_, err := t.exec(`INSERT INTO gone (acct, mbox, modseq, uid_lo, uid_hi)
+		SELECT ?1, ?2, ?4, r.value ->> 0, r.value ->> 1 FROM json_each(?3) r`,
+		int64(box.Account), box.N, setOf(uids, 0), modseq)
+	return err
 }

@@ -145,7 +145,7 @@ func deleteMailbox(t *tx, m store.Mailbox, dead *[]deadBody) error {
 	if err != nil {
 		return err
 	}
-	if err := unrefMailbox(t, m.ID, dead); err != nil {
+	if err := unrefMessages(t, m.ID, store.AllUIDs(), dead); err != nil {
 		return err
 	}
 	in := args(int64(m.ID.Account), m.ID.N)
@@ -164,23 +164,6 @@ func deleteMailbox(t *tx, m store.Mailbox, dead *[]deadBody) error {
 	return err
 }
 
-// unrefMailbox takes the references of all messages of a mailbox.
-func unrefMailbox(t *tx, box store.MailboxID, dead *[]deadBody) error {
-	bodies := map[int64]int{}
-	err := t.each("SELECT body, count(*) FROM message WHERE acct = ?1 AND mbox = ?2 GROUP BY body", args(int64(box.Account), box.N),
-		func(scan func(...any) error) error {
-			var id int64
-			var n int
-			err := scan(&id, &n)
-			bodies[id] = n
-			return err
-		})
-	if err != nil {
-		return err
-	}
-	return unrefBodies(t, bodies, dead)
-}
-
 // removeMail removes all that an account has in its mailboxes, and the
 // account's row. Space in segments is added to dead, for e.drop after the
 // commit.
@@ -196,7 +179,7 @@ func removeMail(t *tx, a store.AccountID, dead *[]deadBody) error {
 		return err
 	}
 	for _, id := range boxes {
-		if err := unrefMailbox(t, store.MailboxID{Account: a, N: id}, dead); err != nil {
+		if err := unrefMessages(t, store.MailboxID{Account: a, N: id}, store.AllUIDs(), dead); err != nil {
 			return err
 		}
 	}
