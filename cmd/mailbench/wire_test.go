@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -176,5 +177,33 @@ func TestConnectionEndsWithContext(t *testing.T) {
 	cancel()
 	if _, err := w.line(); err == nil {
 		t.Error("a line was read from a server that says nothing")
+	}
+}
+
+// TestAppendMany fills in each of the ways that a server may know.
+func TestAppendMany(t *testing.T) {
+	g := Generator{Seed: 1, Size: 2000}
+	one, two := string(g.Message(0)), string(g.Message(1))
+	size := func(m string) string { return strconv.Itoa(len(m)) }
+	for _, c := range []struct{ caps, replies, want string }{
+		{"MULTIAPPEND LITERAL+", "a2 OK done\r\n",
+			"a2 APPEND \"Box\" {" + size(one) + "+}\r\n" + one + " {" + size(two) + "+}\r\n" + two + "\r\n"},
+		{"LITERAL+", "a2 OK done\r\na3 OK done\r\n",
+			"a2 APPEND \"Box\" {" + size(one) + "+}\r\n" + one + "\r\na3 APPEND \"Box\" {" + size(two) + "+}\r\n" + two + "\r\n"},
+		{"MULTIAPPEND", "+ go\r\na2 OK done\r\n+ go\r\na3 OK done\r\n",
+			"a2 APPEND \"Box\" {" + size(one) + "}\r\n" + one + "\r\na3 APPEND \"Box\" {" + size(two) + "}\r\n" + two + "\r\n"},
+	} {
+		addr, sent := script(t, "* OK hello\r\na1 OK [CAPABILITY IMAP4rev1 "+c.caps+"] in\r\n"+c.replies)
+		conn, err := loginIMAP(t.Context(), addr, "u", "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.appendMany("Box", g, 0, 2); err != nil {
+			t.Errorf("%s: %v", c.caps, err)
+		}
+		conn.close()
+		if got := sent(); !strings.HasSuffix(got, c.want) {
+			t.Errorf("%s: sent %q", c.caps, got)
+		}
 	}
 }
