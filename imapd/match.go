@@ -33,8 +33,8 @@ func verdictOf(b bool) verdict {
 
 // candidate is a message that is being compared.
 type candidate struct {
-	index   int // in told
-	row     store.Row
+	index   int            // in told
+	row     store.Row      // set if the matcher uses it
 	content *store.Content // nil in the first pass
 	text    *search.Reader // of content
 	err     error          // reading failed
@@ -156,6 +156,13 @@ func (m *matcher) allTerms(list []*term) []*term {
 		list = pair[1].allTerms(pair[0].allTerms(list))
 	}
 	return list
+}
+
+// usesRow tells whether m or one inside it asks for what is in a row.
+func (m *matcher) usesRow() bool {
+	return len(m.flags)+len(m.notFlags) > 0 || m.since != 0 || m.before != 0 || m.larger != 0 || m.smaller != 0 ||
+		slices.ContainsFunc(m.not, (*matcher).usesRow) ||
+		slices.ContainsFunc(m.or, func(pair [2]*matcher) bool { return pair[0].usesRow() || pair[1].usesRow() })
 }
 
 // match compares a message; without content the verdict may be unknown. All

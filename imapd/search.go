@@ -1,6 +1,10 @@
 package imapd
 
 import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -71,9 +75,13 @@ func (s *session) matching(c *imap.SearchCriteria) ([]int, error) {
 	s.askIndex(m)
 	verdicts := make([]verdict, n)
 	var open []int
+	usesRow := m.usesRow()
 	for i := range n {
-		r, _ := s.box.row(i)
-		verdicts[i] = m.match(&candidate{index: i, row: r})
+		c := candidate{index: i}
+		if usesRow {
+			c.row, _ = s.box.row(i)
+		}
+		verdicts[i] = m.match(&c)
 		if verdicts[i] == unknown {
 			open = append(open, i)
 			verdicts[i] = no_
@@ -109,26 +117,73 @@ func (s *session) askIndex(m *matcher) {
 	}
 }
 
+// searchPiece is how many messages a goroutine takes at a time of those that a
+// search has to read, and searchers how many of them may read for one search.
+const (
+	searchPiece = 256
+	searchers   = 2
+)
+
 // matchContent decides the messages at the indices open. One that has been
 // expunged does not match.
 func (s *session) matchContent(m *matcher, open []int, verdicts []verdict) error {
-	need := store.NeedMeta | store.NeedBody
-	looked := time.Now()
-	var text search.Reader
-	return s.wireError(s.srv.o.Store.Fetch(s.c.ctx, s.box.id, s.box.uids(open), need, func(c *store.Content) error {
-		i, ok := s.box.told.Index(c.UID)
-		if !ok {
-			return nil
+	ctx, cancel := context.WithCancelCause(s.c.ctx)
+	defer cancel(nil)
+	need := store.NeedMeta
+	if len(m.allTerms(nil)) > 0 {
+		need |= store.NeedBody
+	}
+	pieces := slices.Collect(slices.Chunk(open, searchPiece))
+	var taken atomic.Int64
+	read := func(look func() error) {
+		r := &contentReader{s: s, m: m, verdicts: verdicts, look: look}
+		for ctx.Err() == nil {
+			n := int(taken.Add(1)) - 1
+			if n >= len(pieces) {
+				return
+			}
+			if err := s.srv.o.Store.Fetch(ctx, s.box.id, s.box.uids(pieces[n]), need, r.message); err != nil {
+				cancel(err) // the first says why
+			}
 		}
+	}
+	var others sync.WaitGroup
+	for range min(searchers, len(pieces)) - 1 {
+		others.Go(func() { read(func() error { return nil }) })
+	}
+	looked := time.Now()
+	read(func() error {
 		if now := time.Now(); now.Sub(looked) > lookEvery {
 			if looked = now; s.c.left() {
 				return errGone
 			}
 		}
-		r, _ := s.box.row(i)
-		text.Message(c)
-		cand := &candidate{index: i, row: r, content: c, text: &text}
-		verdicts[i] = m.match(cand)
-		return cand.err
-	}), "search")
+		return nil
+	})
+	others.Wait()
+	return s.wireError(context.Cause(ctx), "search")
+}
+
+// contentReader decides messages that have been read; one goroutine's.
+type contentReader struct {
+	s        *session
+	m        *matcher
+	verdicts []verdict
+	text     search.Reader
+	look     func() error // whether the client is still there
+}
+
+func (r *contentReader) message(c *store.Content) error {
+	i, ok := r.s.box.told.Index(c.UID)
+	if !ok {
+		return nil
+	}
+	if err := r.look(); err != nil {
+		return err
+	}
+	row, _ := r.s.box.row(i)
+	r.text.Message(c)
+	cand := &candidate{index: i, row: row, content: c, text: &r.text}
+	r.verdicts[i] = r.m.match(cand)
+	return cand.err
 }
