@@ -12,10 +12,12 @@ import (
 	"postrider/store"
 )
 
-// fetchBatch is how many messages are marked as seen by one transaction, and
-// read by one call. A client that leaves in the middle of a FETCH has at most
+// fetchBatch is how many messages are marked as seen by one transaction. A client that leaves in the middle of a FETCH has at most
 // so many marked that it did not get.
 const fetchBatch = 64
+
+// copyBuffer is how much of a message is copied at a time.
+const copyBuffer = 32 << 10
 
 // fetching is one FETCH command.
 type fetching struct {
@@ -31,6 +33,8 @@ type fetching struct {
 	lasting []lasting // what was asked for, if it is nothing else
 	keys    []string  // of lasting, in blocks
 	fresh   []freshTexts
+
+	buf []byte // for literals
 }
 
 // fetch answers FETCH (RFC 9051 §6.4.5).
@@ -98,7 +102,13 @@ func need(o *imap.FetchOptions) store.Need {
 	if o.Envelope || o.BodyStructure != nil {
 		n |= store.NeedMeta
 	}
-	if len(o.BodySection)+len(o.BinarySection)+len(o.BinarySectionSize) > 0 {
+	for _, b := range o.BodySection {
+		n |= store.NeedBody
+		if !isWhole(b) {
+			n |= store.NeedMeta
+		}
+	}
+	if len(o.BinarySection)+len(o.BinarySectionSize) > 0 {
 		n |= store.NeedMeta | store.NeedBody
 	}
 	return n
@@ -113,8 +123,10 @@ func (f *fetching) batch(indices []int) (n int, err error) {
 		n = box.inBlock(indices)
 	case need(f.o) == 0:
 		n = len(indices)
-	default:
+	case f.marks:
 		n = min(len(indices), fetchBatch)
+	default:
+		n = len(indices)
 	}
 	indices = indices[:n]
 	var marked map[int]store.Row // that are seen only now
@@ -336,30 +348,21 @@ func (f *fetching) literal(p content) error {
 	e.num(n)
 	e.atom("}\r\n")
 	e.flush()
-	src := &source{r: r}
-	got, err := io.CopyN(rawWriter{f.s.c}, src, n)
-	switch {
-	case src.err != nil || err == nil && got < n:
-		return f.broken(src.err)
-	case err != nil:
-		f.s.c.end("", err) // the client has gone
-		return errGone
+	if f.buf == nil {
+		f.buf = make([]byte, copyBuffer)
+	}
+	for n > 0 {
+		b := f.buf[:min(n, copyBuffer)]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return f.broken(err)
+		}
+		if _, err := (rawWriter{f.s.c}).Write(b); err != nil {
+			f.s.c.end("", err) // the client has gone
+			return errGone
+		}
+		n -= int64(len(b))
 	}
 	return nil
-}
-
-// source keeps the error of a reader apart from that of the writer.
-type source struct {
-	r   io.Reader
-	err error
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF {
-		s.err = err
-	}
-	return n, err
 }
 
 func (f *fetching) broken(err error) error {

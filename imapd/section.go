@@ -57,9 +57,17 @@ func extent(c *store.Content, x mail.Extent) served {
 	return served{at: c, from: int64(len(c.Prefix)) + x.Offset, size: x.Size}
 }
 
+// isWhole tells whether an item is BODY[], which no structure is needed for.
+func isWhole(item *imap.FetchItemBodySection) bool {
+	return item.Specifier == imap.PartSpecifierNone && len(item.Part) == 0
+}
+
 // section finds what BODY[...] asks for; a section that does not exist is
 // empty.
 func section(c *store.Content, item *imap.FetchItemBodySection) (served, error) {
+	if isWhole(item) {
+		return served{at: c, size: c.Size}, nil
+	}
 	x, ok := c.Meta.SectionAfter(int64(len(c.Prefix)), item.Part, string(item.Specifier))
 	if !ok {
 		return served{}, nil

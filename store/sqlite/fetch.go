@@ -18,11 +18,12 @@ import (
 	"postrider/store/blob"
 )
 
-// Bounds of one batch of a Fetch: how much is in memory at once. A body in a
-// segment counts as segmentCost, since it holds a file open.
+// Bounds of one batch of a Fetch. Two are in memory at once: one that is being
+// handed out and the next, which is read meanwhile. A large body in a segment
+// counts as segmentCost, since it holds a file open.
 const (
 	batchRows   = 128
-	batchBytes  = 512 << 10
+	batchBytes  = 256 << 10
 	segmentCost = 64 << 10
 )
 
@@ -41,7 +42,8 @@ type stored struct {
 	loc       blob.Loc
 	hash      []byte
 	meta      []byte
-	data      []byte
+	data      []byte // all of it
+	whole     bool   // data was verified when it was read
 	reader    *blob.Reader
 	readerErr error
 }
@@ -53,18 +55,36 @@ func (s *stored) dest() []any {
 	return []any{&s.size, &s.sum, &s.prefix, &s.cut, &s.body, &s.bodySize, &s.place, &s.loc.Seg, &s.loc.Off, &s.hash, &s.meta}
 }
 
-// Fetch calls fn for each message of uids that is there, ascending.
+// Fetch calls fn for each message of uids that is there, ascending. While fn
+// has one batch, a goroutine reads the next.
 func (e *Engine) Fetch(ctx context.Context, box store.MailboxID, uids store.UIDSet, need store.Need, fn func(*store.Content) error) error {
 	f := &fetcher{e: e, box: box, left: append(store.UIDSet(nil), uids...), need: need}
-	for len(f.left) > 0 {
-		if err := f.batch(ctx); err != nil {
+	if len(f.left) == 0 {
+		return nil
+	}
+	b := f.batch(ctx)
+	for {
+		if b.bug != nil {
+			panic(b.bug)
+		}
+		if b.err != nil {
+			return b.err
+		}
+		var next chan batch
+		if len(f.left) > 0 {
+			next = make(chan batch, 1)
+			go func() { next <- f.batch(ctx) }()
+		}
+		err := f.hand(ctx, b.got, fn)
+		if next == nil {
 			return err
 		}
-		if err := f.hand(ctx, fn); err != nil {
+		b = <-next
+		if err != nil {
+			closeAll(b.got)
 			return err
 		}
 	}
-	return nil
 }
 
 // fetcher is one Fetch under way.
@@ -73,61 +93,107 @@ type fetcher struct {
 	box  store.MailboxID
 	left store.UIDSet // what has not been read
 	need store.Need
-	got  []*stored
 }
 
-// batch reads the next messages in one snapshot.
-func (f *fetcher) batch(ctx context.Context) error {
-	f.got = nil
-	err := f.e.read(ctx, "fetch", func(t *tx) error {
+// batch is messages as they were read in one snapshot.
+type batch struct {
+	got []*stored
+	err error
+	bug any // a panic, for the goroutine of the caller
+}
+
+// batch reads the next messages.
+func (f *fetcher) batch(ctx context.Context) (b batch) {
+	defer func() {
+		if b.bug = recover(); b.bug != nil || b.err != nil {
+			closeAll(b.got)
+			b.got = nil
+		}
+	}()
+	b.err = f.e.read(ctx, "fetch", func(t *tx) error {
 		if err := mailboxIsThere(t, "fetch", f.box); err != nil {
 			return err
 		}
 		bytes := int64(0)
-		for len(f.left) > 0 && len(f.got) < batchRows && bytes < batchBytes {
-			if err := f.rows(t, &bytes); err != nil {
+		for len(f.left) > 0 && len(b.got) < batchRows && bytes < batchBytes {
+			if err := f.rows(t, &b, &bytes); err != nil {
 				return err
 			}
 		}
-		for _, s := range f.got {
+		if f.need&store.NeedBody == 0 {
+			return nil
+		}
+		whole := f.e.blobs.Whole()
+		defer whole.Close()
+		for _, s := range b.got {
+			if s.fromDatabase() || s.readWhole(whole) {
+				continue
+			}
 			if err := f.e.load(t, s, f.need); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		f.close(0)
-	}
-	return err
+	return b
 }
 
+// fromDatabase tells whether the body came with the row.
+func (s *stored) fromDatabase() bool { return s.place != nil && *s.place == placeInline }
+
+// readWhole reads a body that is in a segment, if it is small.
+func (s *stored) readWhole(w *blob.Whole) bool {
+	if s.place == nil || *s.place != placeSegment || *s.bodySize > blob.WholeMax {
+		return false
+	}
+	data, err := w.Read(s.loc, s.record())
+	if err != nil {
+		return false
+	}
+	s.data, s.whole = data, true
+	return true
+}
+
+// What rows asks for. The body comes with the row if the database has it.
+const (
+	fetchRows = `SELECT m.uid, m.email_id, ` + storedColumns + ` FROM message m LEFT JOIN body b ON b.id = m.body
+		WHERE m.acct = ?1 AND m.mbox = ?2 AND m.uid BETWEEN ?3 AND ?4 ORDER BY m.uid LIMIT ?5`
+	fetchBodies = `SELECT m.uid, m.email_id, ` + storedColumns + `, d.data FROM message m LEFT JOIN body b ON b.id = m.body
+		LEFT JOIN body_data d ON d.id = b.id AND b.place = 0
+		WHERE m.acct = ?1 AND m.mbox = ?2 AND m.uid BETWEEN ?3 AND ?4 ORDER BY m.uid LIMIT ?5`
+)
+
 // rows reads from the first range that is left.
-func (f *fetcher) rows(t *tx, bytes *int64) error {
+func (f *fetcher) rows(t *tx, b *batch, bytes *int64) error {
+	query := fetchRows
+	if f.need&store.NeedBody != 0 {
+		query = fetchBodies
+	}
 	r := &f.left[0]
 	full := false
-	err := t.each(`SELECT m.uid, m.email_id, `+storedColumns+` FROM message m LEFT JOIN body b ON b.id = m.body
-		WHERE m.acct = ?1 AND m.mbox = ?2 AND m.uid BETWEEN ?3 AND ?4 ORDER BY m.uid LIMIT ?5`,
-		args(int64(f.box.Account), f.box.N, int64(r.Lo), int64(r.Hi), batchRows-len(f.got)),
+	err := t.each(query, args(int64(f.box.Account), f.box.N, int64(r.Lo), int64(r.Hi), batchRows-len(b.got)),
 		func(scan func(...any) error) error {
-			if *bytes >= batchBytes {
-				full = true
-				return errEnough
-			}
 			s := new(stored)
-			if err := scan(append([]any{&s.uid, &s.email}, s.dest()...)...); err != nil {
+			dest := append([]any{&s.uid, &s.email}, s.dest()...)
+			if f.need&store.NeedBody != 0 {
+				dest = append(dest, &s.data)
+			}
+			if err := scan(dest...); err != nil {
 				return err
 			}
 			s.sum ^= placeOf(int64(f.box.Account), f.box.N, s.uid)
-			f.got = append(f.got, s)
-			*bytes += s.cost(f.need)
+			b.got = append(b.got, s)
+			if *bytes += s.cost(f.need); *bytes >= batchBytes {
+				full = true
+				return errEnough
+			}
 			return nil
 		})
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
-	if n := len(f.got); full || n == batchRows {
-		if last := store.UID(f.got[n-1].uid); last < r.Hi {
+	if n := len(b.got); full || n == batchRows {
+		if last := store.UID(b.got[n-1].uid); last < r.Hi {
 			r.Lo = last + 1
 			return nil
 		}
@@ -141,7 +207,7 @@ func (s *stored) cost(need store.Need) int64 {
 	n := int64(len(s.prefix) + len(s.meta) + 256)
 	switch {
 	case need&store.NeedBody == 0 || s.place == nil:
-	case *s.place == placeInline:
+	case *s.place == placeInline || *s.bodySize <= blob.WholeMax:
 		n += *s.bodySize
 	default:
 		n += segmentCost
@@ -158,9 +224,7 @@ func (e *Engine) load(t *tx, s *stored, need store.Need) error {
 	if *s.place == placeInline {
 		return t.get("SELECT ifnull((SELECT data FROM body_data WHERE id = ?1), x'')", args(s.body), &s.data)
 	}
-	rec := blob.Record{ID: s.body, Size: *s.bodySize}
-	copy(rec.Hash[:], s.hash)
-	s.reader, s.readerErr = e.blobs.Open(s.loc, rec)
+	s.reader, s.readerErr = e.blobs.Open(s.loc, s.record())
 	return nil
 }
 
@@ -171,23 +235,23 @@ func (s *stored) close() {
 	}
 }
 
-func (f *fetcher) close(from int) {
-	for _, s := range f.got[from:] {
+func closeAll(list []*stored) {
+	for _, s := range list {
 		s.close()
 	}
 }
 
-// hand gives the batch to fn.
-func (f *fetcher) hand(ctx context.Context, fn func(*store.Content) error) error {
-	for i, s := range f.got {
+// hand gives the messages of a batch to fn.
+func (f *fetcher) hand(ctx context.Context, got []*stored, fn func(*store.Content) error) error {
+	for i, s := range got {
 		if err := ctx.Err(); err != nil {
-			f.close(i)
+			closeAll(got[i:])
 			return wrap("fetch", err)
 		}
 		if s.readerErr != nil {
 			if gone, err := f.isGone(ctx, s); gone || err != nil {
 				if err != nil {
-					f.close(i)
+					closeAll(got[i:])
 					return err
 				}
 				continue
@@ -197,10 +261,10 @@ func (f *fetcher) hand(ctx context.Context, fn func(*store.Content) error) error
 		if err == nil {
 			err = fn(c)
 		}
-		f.got[i] = nil
+		got[i] = nil
 		s.close()
 		if err != nil {
-			f.close(i + 1)
+			closeAll(got[i+1:])
 			return err
 		}
 	}
@@ -304,6 +368,9 @@ func (s *stored) open() (io.ReaderAt, error) {
 	}
 	if s.reader != nil {
 		return &view{parts: segments(s.prefix, s.reader, *s.bodySize, cuts)}, nil
+	}
+	if s.whole {
+		return &view{parts: segments(s.prefix, bytes.NewReader(s.data), *s.bodySize, cuts)}, nil
 	}
 	if h := sha256.Sum256(s.data); int64(len(s.data)) != *s.bodySize || !bytes.Equal(h[:], s.hash) {
 		return nil, fmt.Errorf("body %d is not what was written", s.body)

@@ -457,15 +457,16 @@ func TestFetchIsBounded(t *testing.T) {
 		}
 	}
 	f := &fetcher{e: e, box: inbox, left: store.AllUIDs(), need: store.NeedBody}
-	if err := f.batch(t.Context()); err != nil {
-		t.Fatal(err)
+	b := f.batch(t.Context())
+	if b.err != nil {
+		t.Fatal(b.err)
 	}
 	bytes := 0
-	for _, s := range f.got {
+	for _, s := range b.got {
 		bytes += len(s.data)
 	}
 	if bytes > batchBytes+defaultInlineMax || len(f.left) == 0 {
-		t.Errorf("a batch of %d messages holds %d bytes", len(f.got), bytes)
+		t.Errorf("a batch of %d messages holds %d bytes", len(b.got), bytes)
 	}
 	var uids []store.UID
 	err := e.Fetch(t.Context(), inbox, store.UIDSet{{Lo: 2, Hi: 3}, {Lo: 5, Hi: 5}, {Lo: 7, Hi: store.MaxUID}}, store.NeedBody, func(c *store.Content) error {
