@@ -3,7 +3,7 @@ TAGS   = sqlite_fts5 sqlite_omit_load_extension netgo osusergo
 GOTAGS = -tags "$(TAGS)"
 FUZZTIME ?= 10s
 
-.PHONY: build demo test test-512mb soak lint fuzz bench bench-peers docker-test clean
+.PHONY: build demo test test-512mb soak lint fuzz bench bench-peers bench-growth docker-test clean
 
 build:
 	@mkdir -p bin
@@ -48,6 +48,12 @@ bench:
 # Needs root. ROWS=REGEXP chooses rows; scripts/bench-peers tells more.
 bench-peers: build
 	@ROWS='$(ROWS)' scripts/bench-peers
+
+# How the cost grows to a million messages in one mailbox and 10,000 mailboxes:
+# docs/growth.json and .svg. SIZES=1000,10000 is quicker; scripts/bench-growth
+# tells more.
+bench-growth: build
+	@SIZES='$(or $(SIZES),1000,10000,100000,1000000)' scripts/bench-growth
 
 # Two organisations and a DNS in containers: Alice's message by MX to Bob.
 docker-test:

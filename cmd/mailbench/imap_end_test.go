@@ -71,7 +71,7 @@ func newSite(t *testing.T, numbers ...int) *lab.Site {
 // reader starts a server with the users of the loads of reading.
 func reader(t *testing.T) *lab.Site {
 	t.Helper()
-	return newSite(t, usersIMAP, usersIMAP+1, idleUser, watchUser)
+	return newSite(t, usersIMAP, usersIMAP+1, idleUser, watchUser, growthUser, growthBoxUser)
 }
 
 // mailbench runs a command to its end and returns its results.
@@ -150,6 +150,41 @@ func TestWrongMessagesAreSeen(t *testing.T) {
 	for _, result := range results {
 		if result.Name == "from-one" && result.void() == "" {
 			t.Errorf("a search that finds others passes: %+v", result)
+		}
+	}
+}
+
+// growth measures every size, and draws it.
+func TestGrowth(t *testing.T) {
+	s := reader(t)
+	dir := t.TempDir()
+	var out, errOut bytes.Buffer
+	status := (&cli{&out, &errOut}).main(t.Context(), []string{"growth", "--imap", s.Addr["imap"], "--lmtp", s.Addr["lmtp"], "--pid", strconv.Itoa(s.PID()),
+		"--sizes", "20,60", "--mailboxes", "3,7", "--probe", "10", "--settle", "0s", "--json",
+		"--out", filepath.Join(dir, "growth.json"), "--svg", filepath.Join(dir, "growth.svg")})
+	if status != exitOK {
+		t.Fatalf("status %d\n%s", status, errOut.String())
+	}
+	var g grown
+	if err := json.Unmarshal(out.Bytes(), &g); err != nil {
+		t.Fatal(err)
+	}
+	if len(g.Messages) != 2 || len(g.Mailboxes) != 2 {
+		t.Fatalf("measured %s", out.String())
+	}
+	for _, p := range g.Messages {
+		if p.Rate <= 0 || p.Cold <= 0 || p.Warm <= 0 || p.Flags <= 0 || p.Search <= 0 {
+			t.Errorf("measured %+v", *p)
+		}
+	}
+	for _, p := range g.Mailboxes {
+		if p.Rate <= 0 || p.List <= 0 {
+			t.Errorf("measured %+v", *p)
+		}
+	}
+	for _, name := range []string{"growth.json", "growth.svg"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() < 100 {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

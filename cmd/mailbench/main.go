@@ -32,6 +32,7 @@ func commands() []command {
 	return []command{
 		{"compare", "every load on two or more servers in turn, and one table", runCompare},
 		{"table", tableSummary, runTable},
+		{"growth", growthSummary, runGrowth},
 		{"sink", sinkSummary, runSink},
 		{"users", usersSummary, runUsers},
 	}

@@ -22,11 +22,7 @@ func memoryOf(pids []int) (memory, error) {
 	if len(pids) == 0 {
 		return m, fmt.Errorf("memory needs --pid")
 	}
-	all, err := descendants(pids)
-	if err != nil {
-		return m, err
-	}
-	for pid := range all {
+	for pid := range processTree(pids) {
 		rss, pss, err := rollup(pid)
 		if os.IsNotExist(err) || err == nil && rss == 0 {
 			continue // it ended meanwhile
@@ -42,49 +38,6 @@ func memoryOf(pids []int) (memory, error) {
 		return m, fmt.Errorf("there is no process %v", pids)
 	}
 	return m, nil
-}
-
-// descendants are the processes, their children, theirs, and so on.
-func descendants(pids []int) (map[int]bool, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil, err
-	}
-	children := map[int][]int{}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
-		if err != nil {
-			continue // it ended meanwhile
-		}
-		parent := parentOf(stat)
-		children[parent] = append(children[parent], pid)
-	}
-	all := map[int]bool{}
-	for left := pids; len(left) > 0; {
-		pid := left[len(left)-1]
-		left = left[:len(left)-1]
-		if !all[pid] {
-			all[pid] = true
-			left = append(left, children[pid]...)
-		}
-	}
-	return all, nil
-}
-
-// parentOf reads the parent's number from /proc/PID/stat. The program's name
-// before it stands in brackets and may have any character in it.
-func parentOf(stat []byte) int {
-	i := bytes.LastIndexByte(stat, ')')
-	fields := bytes.Fields(stat[i+1:])
-	if i < 0 || len(fields) < 2 {
-		return 0
-	}
-	parent, _ := strconv.Atoi(string(fields[1]))
-	return parent
 }
 
 // rollup reads what a process holds.
