@@ -29,6 +29,7 @@ const queueWait = 2 * time.Second
 type server struct {
 	cfg   *Config
 	log   *slog.Logger
+	lines *maillog.Lines // between log and its file; nil if there is none
 	level *slog.LevelVar
 	cert  certificate
 
@@ -69,6 +70,10 @@ func newLog(cfg *Config, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 // it gives root away. It serves until stop.
 func startServer(cfg *Config, logTo io.Writer) (*server, error) {
 	s := &server{cfg: cfg, services: map[string]*netserve.Server{}}
+	if f, ok := logTo.(*os.File); ok && !term.IsTerminal(int(f.Fd())) {
+		s.lines = maillog.NewLines(f)
+		logTo = s.lines
+	}
 	s.log, s.level = newLog(cfg, logTo)
 	if err := s.start(); err != nil {
 		s.close()
@@ -331,6 +336,9 @@ func (s *server) close() error {
 	}
 	if s.lock != nil {
 		s.lock.release()
+	}
+	if s.lines != nil {
+		s.lines.Close() // what is logged from here on goes straight through
 	}
 	return err
 }
