@@ -14,12 +14,12 @@ import (
 // closed since the login, which may be hours old.
 func (d *Deliverer) VerifySender(ctx context.Context, p *Peer, from mail.Address) error {
 	if p.Account != nil {
-		now, err := d.o.Store.Account(ctx, p.Account.ID)
-		if err != nil && store.KindOf(err) == store.NotFound || err == nil && now.Disabled {
-			return store.Errorf(store.Auth, "send", "the account is closed")
-		}
-		if err != nil {
+		now, err := d.o.Store.Recipient(ctx, p.Account.Address)
+		switch {
+		case err != nil && store.KindOf(err) != store.NotFound:
 			return err
+		case err != nil, now.Account == nil, now.Account.ID != p.Account.ID, now.Account.Disabled:
+			return store.Errorf(store.Auth, "send", "the account is closed")
 		}
 	}
 	if from.IsZero() {
