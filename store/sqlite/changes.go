@@ -10,13 +10,22 @@ import (
 // Changes tells what became of a mailbox after since, from one snapshot.
 func (e *Engine) Changes(ctx context.Context, box store.MailboxID, since store.ModSeq) (store.Delta, error) {
 	var d store.Delta
+	var floor int64
+	if since > 0 { // mostly nothing is new, and this is all
+		err := e.look(ctx, "changes", func(t *tx) error { return mailboxByID(t, box, &d.Mailbox, &floor) })
+		if err != nil {
+			return store.Delta{}, err
+		}
+		if since >= d.Mailbox.ModSeq {
+			return d, nil
+		}
+	}
 	err := e.read(ctx, "changes", func(t *tx) error {
 		d = store.Delta{}
-		var floor int64
 		if err := mailboxByID(t, box, &d.Mailbox, &floor); err != nil {
-			return wrap("changes", err)
+			return err
 		}
-		if since >= d.Mailbox.ModSeq && since > 0 {
+		if since >= d.Mailbox.ModSeq && since > 0 { // the data were put back
 			return nil
 		}
 		d.Full = since <= 0 || int64(since) < floor

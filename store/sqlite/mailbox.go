@@ -63,7 +63,7 @@ func (e *Engine) Mailbox(ctx context.Context, a store.AccountID, name string) (s
 		return store.Mailbox{}, notFound("mailbox", "a name that cannot be: %w", err)
 	}
 	var m store.Mailbox
-	err = e.read(ctx, "mailbox", func(t *tx) (err error) {
+	err = e.look(ctx, "mailbox", func(t *tx) (err error) {
 		m, err = mailboxByName(t, a, name)
 		return err
 	})

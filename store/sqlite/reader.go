@@ -13,6 +13,23 @@ var errClosed = &store.Error{Kind: store.Busy, Op: "read", Err: errors.New("the 
 // read runs fn on one snapshot of the database. It never waits for the
 // writer. fn may not wait for peers: whatever is slow comes after it.
 func (e *Engine) read(ctx context.Context, op string, fn func(*tx) error) error {
+	return e.reading(ctx, op, func(t *tx) (sound bool, err error) {
+		if err := t.conn.exec("BEGIN"); err != nil {
+			return false, fmt.Errorf("begin: %w", err)
+		}
+		err = fn(t)
+		return t.conn.exec("COMMIT") == nil, err
+	})
+}
+
+// look is read for a single statement, which is a snapshot by itself.
+func (e *Engine) look(ctx context.Context, op string, fn func(*tx) error) error {
+	return e.reading(ctx, op, func(t *tx) (bool, error) { return true, fn(t) })
+}
+
+// reading runs fn on a reading connection, which is not used again unless fn
+// says that it is sound.
+func (e *Engine) reading(ctx context.Context, op string, fn func(*tx) (sound bool, err error)) error {
 	c, err := e.reader(ctx)
 	if err != nil {
 		return wrap(op, err)
@@ -25,11 +42,8 @@ func (e *Engine) read(ctx context.Context, op string, fn func(*tx) error) error 
 		}
 		e.readers <- c
 	}()
-	if err := c.exec("BEGIN"); err != nil {
-		return wrap(op, fmt.Errorf("begin: %w", err))
-	}
-	err = fn(&tx{conn: c, now: micros(e.now())})
-	sound = c.exec("COMMIT") == nil && !isBroken(err)
+	sound, err = fn(&tx{conn: c, now: micros(e.now())})
+	sound = sound && !isBroken(err)
 	return wrap(op, err)
 }
 
