@@ -130,9 +130,7 @@ func (e *Engine) accept(t *tx, p *prepared) (store.Accepted, error) {
 		done.Again = found
 		return done, err
 	}
-	if err := insertBody(t, p.body, len(p.local)+len(p.out)); err != nil {
-		return done, err
-	}
+	t.filing.addBody(p.body, len(p.local)+len(p.out))
 	for i := range p.local {
 		m := p.local[i]
 		filed, err := fileMessage(t, &m, p.body)

@@ -37,9 +37,7 @@ func (e *Engine) Append(ctx context.Context, op store.OpID, box store.MailboxID,
 		if err := mailboxIsThere(t, "append", box); err != nil {
 			return err
 		}
-		if err := insertBody(t, body, 1); err != nil {
-			return err
-		}
+		t.filing.addBody(body, 1)
 		if done.Filed, err = fileMessage(t, &m, body); err != nil {
 			return err
 		}

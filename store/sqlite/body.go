@@ -144,17 +144,6 @@ func (e *Engine) dropBody(n *newBody, err error) {
 	e.blobs.Release(n.loc)
 }
 
-// insertBody writes the rows of a body that refs rows refer to.
-func insertBody(t *tx, n *newBody, refs int) error {
-	_, err := t.exec("INSERT INTO body (id, refs, size, place, seg, off, hash, meta) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-		n.ID, refs, n.Size, n.place, n.loc.Seg, n.loc.Off, n.Hash[:], n.meta)
-	if err != nil || n.place != placeInline {
-		return err
-	}
-	_, err = t.exec("INSERT INTO body_data (id, data) VALUES (?1, ?2)", n.ID, n.data)
-	return err
-}
-
 // deadBody is space in a segment that no row names any more.
 type deadBody struct {
 	loc  blob.Loc

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -15,8 +16,9 @@ import (
 // conn is one connection with its prepared statements. One goroutine uses it
 // at a time.
 type conn struct {
-	c     *sql.Conn
-	stmts map[string]*sql.Stmt
+	c       *sql.Conn
+	stmts   map[string]*sql.Stmt
+	inserts map[insertText]string // texts of insertRows
 }
 
 // newConn takes a connection of db for good.
@@ -108,11 +110,28 @@ type tx struct {
 	now     int64 // of the operation, in microseconds
 	changes []store.Change
 	filing  *filing // of the writer
+
+	// An operation that shares its transaction with others is nested: its
+	// savepoint begins with its first statement that writes.
+	nested, wrote bool
+}
+
+// begin prepares for the statement query.
+func (t *tx) begin(query string) (*sql.Stmt, error) {
+	if !t.wrote && !strings.HasPrefix(query, "SELECT ") {
+		if t.nested {
+			if err := t.conn.exec("SAVEPOINT w"); err != nil {
+				return nil, err
+			}
+		}
+		t.wrote = true
+	}
+	return t.prepare(query)
 }
 
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
-	s, err := t.prepare(query)
+	s, err := t.begin(query)
 	if err != nil {
 		return 0, err
 	}
@@ -125,7 +144,7 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 
 // insert runs an INSERT and returns the rowid.
 func (t *tx) insert(query string, args ...any) (int64, error) {
-	s, err := t.prepare(query)
+	s, err := t.begin(query)
 	if err != nil {
 		return 0, err
 	}
@@ -138,7 +157,7 @@ func (t *tx) insert(query string, args ...any) (int64, error) {
 
 // get reads the only row of a query into dest: sql.ErrNoRows if there is none.
 func (t *tx) get(query string, args []any, dest ...any) error {
-	s, err := t.prepare(query)
+	s, err := t.begin(query)
 	if err != nil {
 		return err
 	}
@@ -147,7 +166,7 @@ func (t *tx) get(query string, args []any, dest ...any) error {
 
 // each calls fn for every row of a query. Rows must not be changed by fn.
 func (t *tx) each(query string, args []any, fn func(scan func(dest ...any) error) error) error {
-	s, err := t.prepare(query)
+	s, err := t.begin(query)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ type filing struct {
 	changedAccts []*filingAcct
 	changedBoxes []*filingBox
 
+	pending // rows besides
+
 	member  int64 // the operation under way
 	undo    []func()
 	version int64 // of the database, as PRAGMA data_version counts
@@ -240,6 +242,9 @@ func (b *filingBox) take(r filedRow) {
 
 // flush writes what has been filed and is not in the database.
 func (f *filing) flush(t *tx) error {
+	if err := f.write(t); err != nil {
+		return err
+	}
 	for _, b := range f.changedBoxes {
 		if err := b.flush(t); err != nil {
 			return err

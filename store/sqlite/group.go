@@ -165,8 +165,11 @@ func (w *writer) tx() *tx {
 
 // ready brings the database up to date for what does more than file mail.
 func (w *writer) ready(r *request) error {
-	if r.files {
+	if r.files && !r.frees {
 		return nil
+	}
+	if r.files { // it may look for what is pending, but not for what is filed
+		return w.filing.write(w.tx())
 	}
 	if err := w.filing.flush(w.tx()); err != nil {
 		return err
@@ -185,21 +188,20 @@ func (w *writer) rollback() {
 	}
 }
 
-// apply runs r in the open transaction, inside a savepoint if others are in
-// it. It returns whether r took effect, and whether the whole transaction is
-// lost because SQLite undid it or the savepoint could not be undone.
+// apply runs r in the open transaction; if others are in it, and r writes, in a
+// savepoint. It returns whether r took effect, and whether the whole
+// transaction is lost because SQLite undid it or the savepoint could not be
+// undone.
 func (w *writer) apply(r *request, nested bool) (ok, lost bool) {
 	if r.err = w.ready(r); r.err != nil {
 		return false, true
 	}
-	if nested {
-		if r.err = w.conn.exec("SAVEPOINT w"); r.err != nil {
-			return false, true
-		}
-	}
-	r.err = w.call(r)
+	t := w.tx()
+	t.nested = nested
+	r.err = w.call(r, t)
+	saved := nested && t.wrote
 	switch {
-	case r.err == nil && nested:
+	case r.err == nil && saved:
 		if err := w.conn.exec("RELEASE w"); err != nil {
 			r.err = err
 			return false, true
@@ -209,7 +211,7 @@ func (w *writer) apply(r *request, nested bool) (ok, lost bool) {
 		return true, false
 	case !w.conn.inTx(), isFull(r.err):
 		return false, true
-	case nested:
+	case saved:
 		if err := w.conn.exec("ROLLBACK TO w"); err != nil {
 			return false, true
 		}
@@ -220,9 +222,8 @@ func (w *writer) apply(r *request, nested bool) (ok, lost bool) {
 	return false, false
 }
 
-// call runs r's function; its panic goes back to the caller's goroutine.
-func (w *writer) call(r *request) (err error) {
-	t := w.tx()
+// call runs r's function on t; its panic goes back to the caller's goroutine.
+func (w *writer) call(r *request, t *tx) (err error) {
 	r.changes, r.panic = nil, nil
 	w.filing.mark()
 	defer func() {
@@ -307,7 +308,7 @@ func (w *writer) alone(r *request) {
 		return
 	}
 	if r.err = w.ready(r); r.err == nil {
-		r.err = w.call(r)
+		r.err = w.call(r, w.tx())
 	}
 	if r.err == nil {
 		r.err = w.filing.flush(w.tx())

@@ -21,12 +21,14 @@ func opDone(t *tx, acct int64, op store.OpID, kind string, result any) (bool, er
 	}
 	var was string
 	var data []byte
-	err := t.get("SELECT kind, result FROM op WHERE acct = ?1 AND op = ?2", args(acct, string(op)), &was, &data)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
+	if was, data = t.filing.opOf(acct, op); data == nil {
+		err := t.get("SELECT kind, result FROM op WHERE acct = ?1 AND op = ?2", args(acct, string(op)), &was, &data)
+		if errors.Is(err, sql.ErrNoRows) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
 	}
 	if was != kind {
 		return false, store.Errorf(store.Invalid, kind, "operation %q was done before, as %s", op, was)
@@ -59,6 +61,6 @@ func opRecord(t *tx, acct int64, op store.OpID, kind string, result any) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec("INSERT INTO op (acct, op, kind, result, at) VALUES (?1, ?2, ?3, ?4, ?5)", acct, string(op), kind, data, t.now)
-	return err
+	t.filing.addOp(pendingOp{opKey{acct, string(op)}, kind, data, t.now})
+	return nil
 }

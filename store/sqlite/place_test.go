@@ -47,6 +47,7 @@ func (f faultyFile) Sync() error {
 }
 
 // group runs fns at once, so that they share a commit, and returns their errors.
+// e is no owner, which has writes of its own.
 func group(e *Engine, fns ...func() error) []error {
 	release := hold(e)
 	errs := make([]error, len(fns))
@@ -76,7 +77,7 @@ func places(t *testing.T, e *Engine) (n [2]int) {
 // segment, with one sync. One that fails takes nobody with it.
 func TestPlaceOfAGroup(t *testing.T) {
 	fs := &faultyFS{}
-	e := openTest(t, t.TempDir(), Options{Owner: true, FS: fs})
+	e := openTest(t, t.TempDir(), Options{FS: fs})
 	a, inbox := addAccount(t, e, "bob")
 	accept := func(n int) func() error {
 		return func() error {
@@ -125,7 +126,7 @@ func TestSegmentOfAGroupFails(t *testing.T) {
 		for _, what := range []string{"write", "sync"} {
 			t.Run(fmt.Sprint(c.name, " in a ", what), func(t *testing.T) {
 				fs := &faultyFS{}
-				e := openTest(t, t.TempDir(), Options{Owner: true, FS: fs})
+				e := openTest(t, t.TempDir(), Options{FS: fs})
 				a, inbox := addAccount(t, e, "bob")
 				broken := &fs.writes
 				if what == "sync" {

@@ -82,8 +82,11 @@ func assignThread(t *tx, acct int64, r msgRefs, fresh int64) (int64, error) {
 		if hash == 0 {
 			continue
 		}
-		var known int64
-		err := t.get("SELECT thread FROM msgref WHERE acct = ?1 AND hash = ?2", args(acct, hash), &known)
+		var err error
+		known, noted := t.filing.known[refKey{acct, hash}]
+		if !noted {
+			err = t.get("SELECT thread FROM msgref WHERE acct = ?1 AND hash = ?2", args(acct, hash), &known)
+		}
 		if errors.Is(err, sql.ErrNoRows) {
 			unknown = append(unknown, hash)
 			continue
@@ -98,10 +101,7 @@ func assignThread(t *tx, acct int64, r msgRefs, fresh int64) (int64, error) {
 		break // what is farther away was noted with this one
 	}
 	for _, hash := range unknown {
-		_, err := t.exec("INSERT INTO msgref (acct, hash, thread, at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING", acct, hash, thread, t.now)
-		if err != nil {
-			return 0, err
-		}
+		t.filing.addRef(pendingRef{refKey{acct, hash}, thread, t.now})
 	}
 	return thread, nil
 }
