@@ -34,12 +34,16 @@ const (
 type request struct {
 	Do   string          `json:"do"`
 	Args json.RawMessage `json:"args,omitempty"`
+	// Progress asks for lines that tell of it.
+	Progress bool `json:"progress,omitempty"`
 }
 
-// response answers a request: Error is empty if it was carried out.
+// response answers a request: Error is empty if it was carried out. Before the
+// answer there may be lines that only tell of progress.
 type response struct {
-	Result json.RawMessage `json:"result,omitempty"`
-	Error  string          `json:"error,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	Error    string          `json:"error,omitempty"`
+	Progress *progress       `json:"progress,omitempty"`
 }
 
 // operation is one entry of the table in admin.go.
@@ -136,6 +140,13 @@ func (a *admin) serveControl(ctx context.Context, c net.Conn) {
 	}
 	var req request
 	var res response
+	if err := json.Unmarshal(line, &req); err == nil && req.Progress {
+		out := json.NewEncoder(c)
+		ctx = withProgress(ctx, func(p progress) {
+			c.SetWriteDeadline(time.Now().Add(requestTimeout))
+			out.Encode(response{Progress: &p})
+		})
+	}
 	if err := json.Unmarshal(line, &req); err != nil {
 		res.Error = "the request is no JSON"
 	} else if result, err := a.do(ctx, req, in); err != nil {
@@ -183,8 +194,8 @@ func dialControl(data string) (c *net.UnixConn, err error) {
 	return c, err
 }
 
-// ask sends one request over the control socket.
-func ask(c *net.UnixConn, req request, body io.Reader) (json.RawMessage, error) {
+// ask sends one request over the control socket; tell may be nil.
+func ask(c *net.UnixConn, req request, body io.Reader, tell func(progress)) (json.RawMessage, error) {
 	defer c.Close()
 	line, err := json.Marshal(req)
 	if err != nil {
@@ -199,8 +210,17 @@ func ask(c *net.UnixConn, req request, body io.Reader) (json.RawMessage, error) 
 	_, writeErr := io.Copy(c, in)
 	c.CloseWrite()
 	var res response
-	if err := json.NewDecoder(c).Decode(&res); err != nil {
-		return nil, fmt.Errorf("the server broke off without an answer: %w", errors.Join(writeErr, err))
+	for in := json.NewDecoder(c); ; {
+		res = response{}
+		if err := in.Decode(&res); err != nil {
+			return nil, fmt.Errorf("the server broke off without an answer: %w", errors.Join(writeErr, err))
+		}
+		if res.Progress == nil {
+			break
+		}
+		if tell != nil {
+			tell(*res.Progress)
+		}
 	}
 	if res.Error != "" {
 		return nil, adminError{res.Error}
@@ -219,7 +239,7 @@ func (c *cli) do(f *flags, name string, args any, body io.Reader, result any) er
 	if err != nil {
 		return err
 	}
-	out, err := c.perform(cfg, request{Do: name, Args: raw}, body)
+	out, err := c.perform(cfg, request{Do: name, Args: raw, Progress: c.tell != nil}, body)
 	if err != nil || result == nil {
 		return err
 	}
@@ -234,7 +254,7 @@ func (c *cli) perform(cfg *Config, req request, body io.Reader) (json.RawMessage
 	for end := time.Now().Add(controlWait); ; time.Sleep(50 * time.Millisecond) {
 		conn, err := dialControl(cfg.DataDir)
 		if err == nil {
-			return ask(conn, req, body)
+			return ask(conn, req, body, c.tell)
 		}
 		if errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) {
 			return nil, fmt.Errorf("no access to %s; run this as root or as the server's user", cfg.DataDir)
@@ -264,7 +284,11 @@ func (c *cli) performHere(cfg *Config, req request, body io.Reader) (json.RawMes
 	if err != nil {
 		return nil, err
 	}
-	result, err := a.do(context.Background(), req, body)
+	ctx := context.Background()
+	if c.tell != nil {
+		ctx = withProgress(ctx, c.tell)
+	}
+	result, err := a.do(ctx, req, body)
 	if cerr := a.store.Close(); err == nil && cerr != nil {
 		err = cerr
 	}

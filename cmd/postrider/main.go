@@ -34,6 +34,7 @@ type cli struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
+	tell           func(progress) // of an operation that takes long; nil is nobody
 }
 
 func newCLI() *cli {

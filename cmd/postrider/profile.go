@@ -71,7 +71,7 @@ func runProfile(c *cli, f *flags, args []string) error {
 	if err != nil {
 		return err
 	}
-	answer, err := ask(conn, request{Do: "profile", Args: raw}, nil)
+	answer, err := ask(conn, request{Do: "profile", Args: raw}, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,8 @@ func (e *Engine) Check(ctx context.Context, deep bool) ([]string, error) {
 type checker struct {
 	e     *Engine
 	deep  bool
+	done  int64 // bytes of bodies
+	total int64
 	found []string
 	gone  []*stored // of one batch: no record where they should be
 }

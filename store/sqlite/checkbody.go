@@ -18,6 +18,11 @@ const checkBatch = 200
 // place in its segment, and if deep every byte.
 func (k *checker) bodies(ctx context.Context) error {
 	last, more := int64(-1), true
+	tell := store.Progress(ctx)
+	err := k.e.read(ctx, "check", func(t *tx) error { return t.get("SELECT ifnull(sum(size), 0) FROM body", nil, &k.total) })
+	if err != nil {
+		return err
+	}
 	for more {
 		var got []*stored
 		err := k.e.read(ctx, "check", func(t *tx) error {
@@ -35,6 +40,8 @@ func (k *checker) bodies(ctx context.Context) error {
 				if err := k.body(t, s); err != nil {
 					return err
 				}
+				k.done += *s.bodySize
+				tell(min(k.done, k.total), k.total)
 			}
 			return nil
 		})
