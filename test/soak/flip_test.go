@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -229,7 +230,7 @@ func TestFlippedBytes(t *testing.T) {
 	begin := time.Now()
 	sam := makeSample(t, seed)
 	runs := pick("flip", 6, 200)
-	refused, damaged, hidden := 0, 0, 0
+	refused, damaged, hidden, kept, hopeless := 0, 0, 0, 0, 0
 	for run := range runs {
 		conf := siteConfig(t.TempDir())
 		where := sam.put(t, conf.DataDir(), random)
@@ -239,10 +240,17 @@ func TestFlippedBytes(t *testing.T) {
 				t.Errorf("run %d, %s: it does not start, and does not say why: %v", run, where, err)
 			}
 			refused++
+			n, ok := sam.repaired(t, conf, nil)
+			if kept += n; !ok {
+				hopeless++
+			}
 			continue
 		}
-		got := readAll(t, s, func(name, error) {})
+		why := map[name]error{}
+		got := readAll(t, s, func(n name, err error) { why[n] = err })
 		lost := sam.compare(t, got)
+		// A login that was damaged keeps whole messages from being read.
+		lost = slices.DeleteFunc(lost, func(n name) bool { return why[name{n.box, 0}] != nil })
 		damaged += len(lost)
 		c, err := check(s)
 		switch {
@@ -253,18 +261,63 @@ func TestFlippedBytes(t *testing.T) {
 		case !c.structural():
 			for _, n := range lost {
 				if !c.names(sam.ids[n]) {
-					t.Errorf("run %d, %s: %v is not served, and check does not tell of %s: %q", run, where, n, sam.ids[n], c.Findings)
+					t.Errorf("run %d, %s: %v is not served, and check does not tell of %s: %q; %v", run, where, n, sam.ids[n], c.Findings, why[n])
 				}
 			}
 		}
 		s.Kill()
+		n, ok := sam.repaired(t, conf, got)
+		if kept += n; !ok {
+			t.Error("a store that opens is not repaired")
+		}
 		if t.Failed() {
 			t.Fatalf("run %d, bytes changed in %s", run, where)
 		}
 	}
-	report(t, "bytes flipped in database and segments", begin, "%d stores, %d refused, %d messages not served and found by check, 0 served wrong",
-		runs, refused, damaged)
+	report(t, "bytes flipped in database and segments", begin,
+		"%d stores, %d refused, %d messages not served and found by check, 0 served wrong; %d stores repaired with %d of %d messages",
+		runs, refused, damaged, runs-hopeless, kept, runs*len(sam.bodies))
 	t.Logf("%d times check could not read the database", hidden)
+}
+
+// repaired has postrider repair a store that no server runs on: check is
+// content then, and every message that could be read before is there, under
+// its old UID if that is still given. It returns how many messages there are,
+// and whether the store could be repaired at all.
+func (sam *sample) repaired(t *testing.T, conf lab.Config, before map[name][]byte) (kept int, ok bool) {
+	t.Helper()
+	// Accounts that lost their names come back by configuration, empty.
+	site := &lab.Site{Config: conf}
+	c, err := check(site, "--repair")
+	if err != nil {
+		return 0, false
+	}
+	if !c.OK {
+		t.Errorf("after the repair: %q", c.Findings)
+	}
+	s, err := lab.Start(t.Context(), conf)
+	if err != nil {
+		t.Fatalf("a repaired store does not open: %v", err)
+	}
+	defer s.Kill()
+	after := readAll(t, s, func(n name, err error) {
+		if n.uid > 0 {
+			t.Errorf("after the repair %v: %v", n, err)
+		}
+	})
+	bodies := map[string]bool{}
+	for n, b := range after {
+		bodies[string(b)] = true
+		if was, ok := sam.bodies[n]; ok && !bytes.Equal(was, b) {
+			t.Errorf("after the repair %v has other bytes", n)
+		}
+	}
+	for n, b := range before {
+		if !bodies[string(b)] {
+			t.Errorf("%v could be read, and the repair has not kept it", n)
+		}
+	}
+	return len(after), true
 }
 
 // compare returns the messages that are not there, and complains of those
