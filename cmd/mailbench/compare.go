@@ -209,12 +209,16 @@ func (cmp *comparison) measure(ctx context.Context, row *Row) *measurement {
 			}
 		}
 	}
-	for round := range cmp.rounds {
+	rounds := cmp.rounds
+	if row.Rounds > 0 {
+		rounds = min(rounds, row.Rounds)
+	}
+	for round := range rounds {
 		for i, s := range cmp.servers {
 			if m.void[i] != "" || ctx.Err() != nil {
 				continue
 			}
-			cmp.progress.step("%s: round %d of %d on %s", row.Name, round+1, cmp.rounds, s.Name)
+			cmp.progress.step("%s: round %d of %d on %s", row.Name, round+1, rounds, s.Name)
 			results, err := runner.Run(ctx, s)
 			if err == nil {
 				err = runner.Verify(ctx, s, results)

@@ -45,6 +45,9 @@ type Row struct {
 	// Targets bound the ratio to each kind of peer, or the figure itself. A
 	// row without any is printed for comparison only.
 	Targets []Target `json:"targets,omitempty"`
+	// Rounds bounds how often the workload runs on each server; 0 is as often
+	// as asked for. What hardly varies and takes long need not run often.
+	Rounds int `json:"rounds,omitempty"`
 	// Syncs are counted for this row's messages, in a short run of its own.
 	Syncs bool `json:"syncs,omitempty"`
 }

@@ -8,7 +8,7 @@ func imapRows() []Row {
 	}
 	fetch := func(name, result string, ratio float64) Row { return time(name, "fetch", result, ratio) }
 	search := func(name, result string, ratio float64) Row {
-		return time(name, "search", result, ratio, "--settle", "10s")
+		return time(name, "search", result, ratio, "--settle", "10s", "--repeat", "1")
 	}
 	return []Row{
 		fetch("SELECT, cold", "select-cold", 1),
@@ -31,13 +31,13 @@ func imapRows() []Row {
 		search("SEARCH TEXT, no match", "text-none", 0.1),
 		search("SEARCH TEXT, one match", "text-one", 0.1),
 		search("SEARCH TEXT, a tenth", "text-many", 0.1),
-		time("COPY 1:*", "change", "copy", 0.2),
-		time("STORE 1:* +FLAGS.SILENT", "change", "store", 2),
-		time("EXPUNGE of 10,000", "change", "expunge", 1),
+		time("COPY 1:*", "change", "copy", 0.2, "--repeat", "1"),
+		time("STORE 1:* +FLAGS.SILENT", "change", "store", 2, "--repeat", "1"),
+		time("EXPUNGE of 10,000", "change", "expunge", 1, "--repeat", "1"),
 		{Name: "32 clients in a mix, one mailbox", Workload: "mix", Figure: byRate, Unit: "sessions/s", Targets: []Target{{Ratio: 4}}},
 		{Name: "32 clients in a mix, a mailbox of 1,000 each", Workload: "mix", Args: []string{"--users", "32", "--count", "1000"},
 			Figure: byRate, Unit: "sessions/s", Targets: []Target{{Ratio: 4}}},
-		{Name: "idle connections, 10,000: memory of each", Workload: "idle", Args: []string{"--connections", "10000"},
+		{Name: "idle connections, 10,000: memory of each", Workload: "idle", Args: []string{"--connections", "10000"}, Rounds: 1,
 			Figure: byValue, Unit: "octets", Targets: []Target{{Ratio: 0.1}}},
 		{Name: "delivery to the last of 500 watchers", Workload: "watch", Figure: byP50, Unit: "ms", Targets: []Target{{Absolute: 50}}},
 	}
