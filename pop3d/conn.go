@@ -96,6 +96,7 @@ type conn struct {
 	user     string // of USER
 	utf8     bool
 	drop     *maildrop // in transaction
+	ahead    ahead
 	commands int
 	faults   int
 	done     bool

@@ -20,9 +20,14 @@ func (c *conn) retr(arg string) error {
 	if err != nil {
 		return err
 	}
-	err = c.fetch(i, func(m *message, buf []byte) error {
+	send := func(m *message, buf []byte) error {
 		return m.send(c.w, fmt.Sprintf("%d octets", d.size(i)), buf, m.size())
-	})
+	}
+	if data := c.take(i); data != nil {
+		err = c.present(contentOf(data), send)
+	} else {
+		err = c.fetch(i, send)
+	}
 	if err != nil {
 		return err
 	}
@@ -57,23 +62,28 @@ func (c *conn) top(arg string) error {
 // fetch calls send with the message at index i. Nothing of the store is held
 // while send waits for the peer.
 func (c *conn) fetch(i int, send func(m *message, buf []byte) error) error {
-	chunk := c.s.chunks.Get().(*[chunkSize]byte)
-	defer c.s.chunks.Put(chunk)
 	found := false
 	ctx := context.WithoutCancel(c.ctx) // a command under way is finished
 	err := c.s.o.Store.Fetch(ctx, c.drop.box, store.UIDSetOf(c.drop.view.UID(i)), store.NeedBody,
 		func(ct *store.Content) error {
 			found = true
-			m, err := newMessage(ct, c.utf8, chunk[:])
-			if err != nil {
-				return err
-			}
-			return send(m, chunk[:])
+			return c.present(ct, send)
 		})
 	if err == nil && !found {
 		return errGone // expunged by IMAP since the snapshot
 	}
 	return err
+}
+
+// present calls send with a message as this client gets to see it.
+func (c *conn) present(ct *store.Content, send func(m *message, buf []byte) error) error {
+	chunk := c.s.chunks.Get().(*[chunkSize]byte)
+	defer c.s.chunks.Put(chunk)
+	m, err := newMessage(ct, c.utf8, chunk[:])
+	if err != nil {
+		return err
+	}
+	return send(m, chunk[:])
 }
 
 // message is what a client gets to see: head, then body from an offset on.
