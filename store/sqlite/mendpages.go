@@ -70,7 +70,7 @@ func (r *repair) writeBox(box store.MailboxID, total int64) error {
 	if err := r.alignRows(box, &rows, created); err != nil {
 		return err
 	}
-	if err := (&pageWriter{t: r.t, box: box}).insert(&rows, 0); err != nil {
+	if err := (&pageWriter{t: r.t, box: box}).insertAll(&rows, 0); err != nil {
 		return err
 	}
 	return r.expunged(box, &rows, total, now)
