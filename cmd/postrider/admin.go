@@ -20,12 +20,13 @@ import (
 // admin is what the operations of the commands work on, in the server and
 // without one.
 type admin struct {
-	store    *store.Store
-	deliver  *delivery.Deliverer
-	hostname string
-	spoolDir string
-	maxBytes int64
-	log      *slog.Logger
+	store     *store.Store
+	deliver   *delivery.Deliverer
+	hostname  string
+	spoolDir  string
+	searchDir string
+	maxBytes  int64
+	log       *slog.Logger
 }
 
 // adminError is a failure in words meant for the operator.
@@ -93,7 +94,7 @@ func newAdmin(cfg *Config, st *store.Store, log *slog.Logger) (*admin, error) {
 		return nil, err
 	}
 	host := cfg.hostname()
-	return &admin{store: st, deliver: newDeliverer(cfg, st, log), hostname: host, spoolDir: spool,
+	return &admin{store: st, deliver: newDeliverer(cfg, st, log), hostname: host, spoolDir: spool, searchDir: searchDir(cfg.DataDir),
 		maxBytes: int64(cfg.Limits.MessageBytes), log: log}, nil
 }
 

@@ -4,16 +4,18 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
+	"postrider/search"
 	"postrider/store/sqlite"
 )
 
 func checkCommand() command {
 	return command{name: "check", args: "[--quick | --repair] [--json]", run: runCheck,
 		summary: "Verify the whole store.\n" +
-			"Counters, order, references, and every body against its checksum. Ends with status 1 if something is wrong.\n" +
+			"Counters, order, references, and every body and the search index against their checksums. Ends with status 1 if something is wrong.\n" +
 			"--repair first makes a new database of all that can be read, while no server runs; the damaged one is kept."}
 }
 
@@ -43,6 +45,13 @@ func checkStore(ctx context.Context, a *admin, in checkArgs) (checkResult, error
 	findings, err := a.store.Check(ctx, !in.Quick)
 	if err != nil {
 		return checkResult{}, err
+	}
+	if !in.Quick {
+		more, err := search.Check(a.searchDir)
+		if err != nil {
+			return checkResult{}, err
+		}
+		findings = append(findings, more...)
 	}
 	res := checkResult{OK: len(findings) == 0, Findings: append([]string{}, findings...)}
 	accounts, err := a.store.Accounts(ctx)
@@ -136,6 +145,9 @@ func (c *cli) repairStore(f *flags) (*repairResult, error) {
 	done, err := sqlite.Repair(cfg.DataDir, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("cannot repair the store in %s, nothing was changed: %w", cfg.DataDir, err)
+	}
+	if err := os.RemoveAll(searchDir(cfg.DataDir)); err != nil { // it is of the old database, and is made anew
+		return nil, fmt.Errorf("the store is repaired; remove the old search index by hand: %w", err)
 	}
 	return &repairResult{Kept: done.Messages, Lost: done.Lost, Notes: append([]string{}, done.Notes...), Old: done.Old, Aside: done.Aside}, nil
 }
