@@ -147,6 +147,7 @@ type Queue interface {
 	Outgoing(ctx context.Context, f OutFilter) ([]Leased, error)
 	// Act does a to the recipients that f selects and returns to how many.
 	// OutRetry and OutDrop pass over those that a worker has leased, OutHold
-	// and OutRelease those that are held already, or are not.
+	// and OutRelease those that are held already, or are not. Of very many
+	// recipients some may be done, and counted, when it fails.
 	Act(ctx context.Context, f OutFilter, a OutAction, now time.Time) (int, error)
 }

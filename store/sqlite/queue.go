@@ -133,9 +133,14 @@ func leaseRcpts(t *tx, o leaseOf) (*store.Leased, error) {
 // refreshDest writes when a destination is due. A destination without active
 // recipients, and without settings of its own, has no row.
 func refreshDest(t *tx, name string) error {
-	var due sql.NullInt64
-	if err := t.get("SELECT min(due) FROM out_rcpt WHERE dest = ?1 AND state = 0", args(name), &due); err != nil {
+	var due, was sql.NullInt64
+	err := t.get("SELECT min(due), (SELECT due FROM dest WHERE name = ?1) FROM out_rcpt WHERE dest = ?1 AND state = 0",
+		args(name), &due, &was)
+	if err != nil {
 		return err
+	}
+	if due.Valid && due == was {
+		return nil // as it is while others wait longer than who leaves
 	}
 	if due.Valid {
 		_, err := t.exec("INSERT INTO dest (name, due) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET due = excluded.due",
@@ -145,7 +150,7 @@ func refreshDest(t *tx, name string) error {
 	if _, err := t.exec("UPDATE dest SET due = NULL WHERE name = ?1", name); err != nil {
 		return err
 	}
-	_, err := t.exec("DELETE FROM dest WHERE name = ?1 AND open_until = 0 AND concurrent = 0", name)
+	_, err = t.exec("DELETE FROM dest WHERE name = ?1 AND open_until = 0 AND concurrent = 0", name)
 	return err
 }
 

@@ -13,22 +13,27 @@ import (
 // so that its index is used, and the others are checked on what it finds. All
 // parameters are bound to all queries.
 const (
-	filterRest = ` AND (?2 = 0 OR r.out = ?2) AND (?3 = '' OR r.dest = ?3) AND (?4 < 0 OR r.state = ?4)
-		ORDER BY r.out, r.id LIMIT ?5`
+	filterRest  = ` AND (?2 = 0 OR r.out = ?2) AND (?3 = '' OR r.dest = ?3) AND (?4 < 0 OR r.state = ?4)`
+	filterOrder = ` ORDER BY r.out, r.id LIMIT ?5`
 	filterByID  = ` WHERE r.id IN (SELECT value FROM json_each(?1))` + filterRest
 	filterByOut = ` WHERE ?1 = '' AND r.out = ?2` + filterRest
 	filterAll   = ` WHERE ?1 = ''` + filterRest
 
 	listColumns = "SELECT " + outFields + ", " + rcptFields + " FROM out_rcpt r JOIN out o ON o.id = r.out"
-	listByID    = listColumns + filterByID
-	listByOut   = listColumns + filterByOut
-	listAll     = listColumns + filterAll
+	listByID    = listColumns + filterByID + filterOrder
+	listByOut   = listColumns + filterByOut + filterOrder
+	listAll     = listColumns + filterAll + filterOrder
 
 	pickColumns = "SELECT r.id, r.out, r.dest, r.state, r.owner <> '' AND r.leased_until > ?6 FROM out_rcpt r"
-	pickByID    = pickColumns + filterByID
-	pickByOut   = pickColumns + filterByOut
-	pickAll     = pickColumns + filterAll
+	pickOn      = " AND (r.out, r.id) > (?7, ?8)" + filterOrder
+	pickByID    = pickColumns + filterByID + pickOn
+	pickByOut   = pickColumns + filterByOut + pickOn
+	pickAll     = pickColumns + filterAll + pickOn
 )
+
+// maxActed is how many recipients an action is for in one transaction: a long
+// queue must not keep mail from coming in meanwhile.
+const maxActed = 1000
 
 // filterQuery chooses between three queries and makes their parameters.
 func filterQuery(f store.OutFilter, byID, byOut, all string) (string, []any, error) {
@@ -87,7 +92,8 @@ type picked struct {
 	leased  bool
 }
 
-// Act does what an operator asked for. What a worker has leased is not tried
+// Act does what an operator asked for, to many recipients in several
+// transactions. What a worker has leased is not tried
 // twice at once nor taken away under it: OutRetry and OutDrop pass it over.
 func (e *Engine) Act(ctx context.Context, f store.OutFilter, a store.OutAction, now time.Time) (int, error) {
 	const op = "queue action"
@@ -98,12 +104,31 @@ func (e *Engine) Act(ctx context.Context, f store.OutFilter, a store.OutAction, 
 	if err != nil {
 		return 0, wrap(op, err)
 	}
-	params = append(params, micros(now))
+	params = append(params, micros(now), int64(0), int64(0))
+	limit := params[4].(int64)
 	n := 0
+	for limit > 0 {
+		params[4] = min(limit, maxActed)
+		rows, did, err := e.actOnSome(ctx, op, query, params, a)
+		n += did
+		if err != nil || len(rows) < int(params[4].(int64)) {
+			return n, err
+		}
+		last := rows[len(rows)-1]
+		params[6], params[7] = last.out, last.id
+		limit -= int64(len(rows))
+	}
+	return n, nil
+}
+
+// actOnSome does a to the rows that a query picks, in one transaction, and
+// returns them and to how many it applied.
+func (e *Engine) actOnSome(ctx context.Context, op, query string, params []any, a store.OutAction) ([]picked, int, error) {
+	var rows []picked
 	var dead []deadBody
-	err = e.writeQueue(ctx, op, func(t *tx) error {
-		var rows []picked
-		dead = nil
+	n := 0
+	err := e.writeFreeing(ctx, op, func(t *tx) error {
+		rows, dead = nil, nil
 		err := t.each(query, params, func(scan func(...any) error) error {
 			var p picked
 			err := scan(&p.id, &p.out, &p.dest, &p.state, &p.leased)
@@ -113,14 +138,14 @@ func (e *Engine) Act(ctx context.Context, f store.OutFilter, a store.OutAction, 
 		if err != nil {
 			return err
 		}
-		n, err = actOn(t, rows, a, micros(now), &dead)
+		n, err = actOn(t, rows, a, params[5].(int64), &dead)
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	e.drop(dead)
-	return n, nil
+	return rows, n, nil
 }
 
 // actOn does a to rows and returns to how many of them it applied.
