@@ -63,7 +63,7 @@ func TestReadAhead(t *testing.T) {
 	for i := n; i > 0; i -= 7 {
 		retr(i)
 	}
-	for _, i := range []int{3, 4, 5, 4, 5, 6, 1, 2, 2, 3} {
+	for _, i := range []int{3, 4, 5, 4, 5, 6, 1, 2, 2, 3, 1} {
 		retr(i)
 	}
 	box, err := w.store.Mailbox(t.Context(), ann, store.Inbox)
