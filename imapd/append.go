@@ -2,8 +2,10 @@ package imapd
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -31,7 +33,10 @@ func (s *session) appendMessage(name string, r imap.LiteralReader, o *imap.Appen
 	}
 	if err != nil { // of the spool; reading fails as an early end
 		io.Copy(io.Discard, r)
-		refused = s.wireError(store.Errorf(store.Full, "append", "%w", err), "append")
+		if errors.Is(err, syscall.ENOSPC) {
+			err = store.Errorf(store.Full, "append", "%w", err)
+		}
+		refused = s.wireError(err, "append")
 	}
 	if err := s.c.endAppend(); err != nil {
 		return nil, err

@@ -60,6 +60,7 @@ func (s *session) wireError(err error, doing string) error {
 	case store.Denied:
 		return no(imap.ResponseCodeNoPerm, "Not permitted")
 	case store.Full:
+		s.c.log.Error(maillog.Failed, "doing", doing, "err", err) // an operator should act
 		return no(imap.ResponseCodeUnavailable, "No space left on the server; reading and deleting still work")
 	}
 	s.c.log.Error(maillog.Failed, "doing", doing, "err", err)
