@@ -149,6 +149,10 @@ func (c *cli) repairStore(f *flags) (*repairResult, error) {
 	if err := os.RemoveAll(searchDir(cfg.DataDir)); err != nil { // it is of the old database, and is made anew
 		return nil, fmt.Errorf("the store is repaired; remove the old search index by hand: %w", err)
 	}
+	// It is made anew of what is there now.
+	if err := os.RemoveAll(searchDir(cfg.DataDir)); err != nil {
+		return nil, err
+	}
 	return &repairResult{Kept: done.Messages, Lost: done.Lost, Notes: append([]string{}, done.Notes...), Old: done.Old, Aside: done.Aside}, nil
 }
 
