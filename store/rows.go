@@ -217,8 +217,22 @@ func compact[T any](s []T, keep []UIDRange) []T {
 	return out
 }
 
-// appendAll adds all messages from index i of o on.
+// appendAll adds all messages from index i of o on. Columns that have to move
+// get little room to spare, as views are large and live long.
 func (r *Rows) appendAll(o *Rows, i int) {
+	n := o.Len() - i
+	if n <= 0 {
+		return
+	}
+	r.UID = widen(r.UID, n)
+	r.ModSeq = widen(r.ModSeq, n)
+	r.System = widen(r.System, n)
+	r.Set = widen(r.Set, n)
+	r.Size = widen(r.Size, n)
+	r.Received = widen(r.Received, n)
+	r.Saved = widen(r.Saved, n)
+	r.EmailID = widen(r.EmailID, n)
+	r.ThreadID = widen(r.ThreadID, n)
 	r.UID = append(r.UID, o.UID[i:]...)
 	r.ModSeq = append(r.ModSeq, o.ModSeq[i:]...)
 	r.System = append(r.System, o.System[i:]...)
@@ -233,6 +247,15 @@ func (r *Rows) appendAll(o *Rows, i int) {
 	r.Saved = append(r.Saved, o.Saved[i:]...)
 	r.EmailID = append(r.EmailID, o.EmailID[i:]...)
 	r.ThreadID = append(r.ThreadID, o.ThreadID[i:]...)
+}
+
+// widen makes room for n more in s, and if it has to move for 1/16 besides.
+func widen[T any](s []T, n int) []T {
+	if cap(s)-len(s) >= n {
+		return s
+	}
+	const least = 16
+	return append(make([]T, 0, len(s)+n+max(least, (len(s)+n)/16)), s...)
 }
 
 // bytes returns about how much memory the list holds.

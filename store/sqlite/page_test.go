@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,5 +146,46 @@ func BenchmarkPage(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/msg")
 		})
+	}
+}
+
+// A damaged page is an error that names it, for its mailbox only, and mail
+// still comes in.
+func TestDamagedPage(t *testing.T) {
+	e := checkStore(t)
+	box := store.MailboxID{Account: 1, N: 1}
+	trash, err := e.Mailbox(t.Context(), 1, "Trash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, e, "UPDATE message_page SET data = CAST(substr(data, 1, 10) || 'x' || substr(data, 12) AS BLOB) WHERE mbox = 1")
+	seen := store.FlagChange{Mode: store.FlagsAdd, Flags: store.Flags{System: store.Seen}}
+	for name, do := range map[string]func() error{
+		"changes": func() error { _, err := e.Changes(t.Context(), box, 0); return err },
+		"since":   func() error { _, err := e.Changes(t.Context(), box, 1); return err },
+		"set flags": func() error {
+			_, err := e.SetFlags(t.Context(), box, store.AllUIDs(), seen, store.Unconditional)
+			return err
+		},
+		"expunge": func() error { _, err := e.Expunge(t.Context(), box, store.UIDSetOf(3), false); return err },
+		"copy":    func() error { _, err := e.Copy(t.Context(), "", box, store.UIDSetOf(3), trash.ID, false); return err },
+	} {
+		if err := do(); store.KindOf(err) != store.Internal || !strings.Contains(fmt.Sprint(err), "mailbox 1/1: page from UID 1") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for n := range uint64(50) {
+		if _, err := e.Accept(t.Context(), acceptance(1, text(n, 100))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := e.SetFlags(t.Context(), box, store.UIDSetOf(7, 50), seen, store.Unconditional); err != nil {
+		t.Errorf("what came in later: %v", err)
+	}
+	if n := rowCount(t, e, "message_page WHERE acct = 1 AND mbox = 1"); n != 3 {
+		t.Errorf("%d pages, want the damaged one and two new", n)
+	}
+	if d, err := e.Changes(t.Context(), trash.ID, 0); err != nil || d.Changed.Len() != 2 {
+		t.Errorf("another mailbox: %d messages, %v", d.Changed.Len(), err)
 	}
 }

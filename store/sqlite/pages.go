@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"database/sql"
+	"errors"
 	"sort"
 
 	"postrider/store"
@@ -184,10 +185,14 @@ func (w *pageWriter) insertAll(rows *store.Rows, i int) error {
 	return nil
 }
 
-// readTail reads a mailbox's last page.
+// readTail reads a mailbox's last page. One that is damaged counts as none, so
+// that mail comes in nevertheless, in a new page behind it.
 func readTail(t *tx, box store.MailboxID) (*stretch, error) {
 	tail := &stretch{box: box}
 	err := tail.read(t, "SELECT lo, data FROM message_page WHERE acct = ?1 AND mbox = ?2 ORDER BY lo DESC LIMIT 1", int64(box.Account), box.N)
+	if errors.Is(err, errPage) {
+		return &stretch{box: box}, nil
+	}
 	return tail, err
 }
 
@@ -255,10 +260,10 @@ func (w *pageWriter) replace(lo, hi int64, rows *store.Rows) error {
 	if n := rows.Len(); n > 0 && n < pageRows/2 {
 		before := &stretch{box: w.box}
 		err := before.read(w.t, "SELECT lo, data FROM message_page WHERE acct = ?1 AND mbox = ?2 AND lo < ?3 ORDER BY lo DESC LIMIT 1", acct, mbox, lo)
-		if err != nil {
+		if err != nil && !errors.Is(err, errPage) {
 			return err
 		}
-		if len(before.pages) > 0 {
+		if err == nil && len(before.pages) > 0 {
 			lo = before.pages[0].lo
 			for i := range rows.UID {
 				before.rows.AppendFrom(rows, i)
