@@ -210,7 +210,7 @@ func (w *worker) compare(a store.Account) {
 	st := w.state(a.ID)
 	w.update.Unlock()
 	n := a.Count - st.rows
-	old := n != 0 && time.Since(st.cleaned) > cleanEvery
+	old := time.Since(st.cleaned) > cleanEvery
 	if n >= changedTail || -n >= changedTail || old {
 		w.try(a.ID, old)
 	}
