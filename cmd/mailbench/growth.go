@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -33,7 +32,6 @@ type growth struct {
 
 // grown is all that was measured, over several runs if they share a file.
 type grown struct {
-	Server    string        `json:"server"`
 	Messages  []*growthSize `json:"messages"`
 	Mailboxes []*growthBox  `json:"mailboxes"`
 }
@@ -60,6 +58,10 @@ type growthBox struct {
 	List      float64 `json:"list_ms"`
 }
 
+// growthLeast is the smallest mailbox of which memory per message is told: of
+// smaller ones, it drowns in what a process takes and gives back anyway.
+const growthLeast = 10000
+
 // Growth's users: one has the large mailbox, one the many.
 const (
 	growthUser    = watchUser + 1
@@ -78,7 +80,7 @@ func runGrowth(ctx context.Context, c *cli, args []string) error {
 	boxes := fs.String("mailboxes", "100,1000,10000", "`N,N,…` mailboxes of an account; empty for none")
 	fs.IntVar(&g.probe, "probe", 2000, "`N` messages over which the rate is measured")
 	fs.IntVar(&g.connections, "connections", 16, "`N` connections that deliver")
-	fs.DurationVar(&g.settle, "settle", time.Minute, "`TIME` that an index may take to catch up before the search counts")
+	fs.DurationVar(&g.settle, "settle", 10*time.Minute, "`TIME` that an index may take to catch up before the search counts")
 	fs.StringVar(&g.restart, "restart", "", "shell `COMMAND` that restarts the server before each cold SELECT")
 	fs.StringVar(&g.pidFile, "pid-file", "", "`FILE` with the server's PID, read again after each restart")
 	out := fs.String("out", "", "JSON `FILE` to which the figures are added")
@@ -87,9 +89,6 @@ func runGrowth(ctx context.Context, c *cli, args []string) error {
 	if err := c.parse(fs, growthSummary, args); err != nil {
 		return err
 	}
-	if g.server.IMAP == "" || g.server.LMTP == "" {
-		return usageError{errors.New("growth needs --imap and --lmtp")}
-	}
 	var err error
 	if g.sizes, err = parseSizes(*sizes); err == nil {
 		g.boxes, err = parseSizes(*boxes)
@@ -97,13 +96,18 @@ func runGrowth(ctx context.Context, c *cli, args []string) error {
 	if err != nil || g.probe < 1 || g.connections < 1 {
 		return usageError{errors.Join(err, errors.New("sizes, probe and connections are numbers from 1 on"))}
 	}
+	if len(g.sizes)+len(g.boxes) > 0 && (g.server.IMAP == "" || g.server.LMTP == "") {
+		return usageError{errors.New("growth needs --imap and --lmtp")}
+	}
 	all, err := loadGrown(*out)
 	if err != nil {
 		return err
 	}
-	all.Server = g.server.Name
 	save := func() error { return all.save(*out, *picture) }
 	if err := g.run(ctx, all, save); err != nil {
+		return err
+	}
+	if err := save(); err != nil { // also the picture of old figures, without any new ones
 		return err
 	}
 	if *asJSON {
@@ -286,11 +290,7 @@ func (g *growth) open(ctx context.Context, p *growthSize) error {
 		return err
 	}
 	defer c.close()
-	const calm = 500 * time.Millisecond
-	if err := wait(ctx, calm); err != nil {
-		return err
-	}
-	before, noMemory := memoryOf(g.server.PIDs)
+	before, noMemory := calmMemory(ctx, g.server.PIDs)
 	if p.Cold, err = once(c, "SELECT INBOX", expectExists(p.Messages)); err != nil {
 		return err
 	}
@@ -298,10 +298,7 @@ func (g *growth) open(ctx context.Context, p *growthSize) error {
 	if p.Flags, err = once(c, "FETCH 1:* FLAGS", expectFetched(p.Messages)); err != nil {
 		return err
 	}
-	if err := wait(ctx, calm); err != nil {
-		return err
-	}
-	if after, err := memoryOf(g.server.PIDs); err == nil && noMemory == nil {
+	if after, err := calmMemory(ctx, g.server.PIDs); err == nil && noMemory == nil && p.Messages >= growthLeast {
 		p.Memory = max(0, float64(after.pss-before.pss)/float64(p.Messages))
 	}
 	const times = 5
@@ -346,7 +343,9 @@ func (g *growth) search(ctx context.Context, n int) (float64, error) {
 				return median(last), nil
 			}
 		}
-		if err := wait(ctx, 200*time.Millisecond); err != nil {
+		// Searches that read messages must not take the time that the index needs.
+		pause := max(200*time.Millisecond, 2*time.Duration(ms*float64(time.Millisecond)))
+		if err := wait(ctx, pause); err != nil {
 			return 0, err
 		}
 	}
@@ -441,20 +440,22 @@ func (g *grown) addBox(p *growthBox) {
 	}
 }
 
-// print writes the tables.
+// print writes the tables, in Markdown.
 func (g *grown) print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "messages\tdeliveries/s\tCPU µs each\tstart ms\tSELECT cold ms\twarm ms\toctets/message\tFETCH FLAGS ms\tSEARCH TEXT ms\t")
+	var b strings.Builder
+	b.WriteString("| messages | deliveries/s | CPU of each, µs | start, ms | SELECT cold, ms | warm, ms | memory, octets a message | FETCH 1:* FLAGS, ms | SEARCH TEXT, ms |\n")
+	b.WriteString("|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, p := range g.Messages {
-		fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%s\t%.1f\t%.2f\t%s\t%.1f\t%.1f\t\n", p.Messages, p.Rate, p.CPU, orDash(p.StartUp), p.Cold, p.Warm, orDash(p.Memory), p.Flags, p.Search)
+		fmt.Fprintf(&b, "| %d | %.0f | %.0f | %s | %.1f | %.2f | %s | %.1f | %.1f |\n", p.Messages, p.Rate, p.CPU, orDash(p.StartUp), p.Cold, p.Warm, orDash(p.Memory), p.Flags, p.Search)
 	}
 	if len(g.Mailboxes) > 0 {
-		fmt.Fprintln(t, "\nmailboxes\tappends/s\tCPU µs each\tLIST ms\t")
+		b.WriteString("\n| mailboxes | appends/s | CPU of each, µs | LIST, ms |\n|--:|--:|--:|--:|\n")
 		for _, p := range g.Mailboxes {
-			fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.1f\t\n", p.Mailboxes, p.Rate, p.CPU, p.List)
+			fmt.Fprintf(&b, "| %d | %.0f | %.0f | %.1f |\n", p.Mailboxes, p.Rate, p.CPU, p.List)
 		}
 	}
-	return t.Flush()
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func orDash(v float64) string {

@@ -74,7 +74,7 @@ func (g *grown) charts() []chart {
 	return []chart{
 		{title: "Deliveries into one mailbox", x: messages, y: "per second", limit: floor,
 			series: []series{line("", func(p *growthSize) float64 { return p.Rate })}},
-		{title: "Appends into one of many mailboxes", x: "mailboxes of the account", y: "per second", series: []series{boxes}},
+		{title: "Appends to many mailboxes", x: "mailboxes of the account", y: "per second", series: []series{boxes}},
 		{title: "SELECT", x: messages, y: "ms", logY: true, limit: 1000, series: []series{
 			line("cold", func(p *growthSize) float64 { return p.Cold }),
 			line("warm", func(p *growthSize) float64 { return p.Warm })}},

@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 )
 
 // memory is what a server's processes hold, in octets.
@@ -38,6 +40,25 @@ func memoryOf(pids []int) (memory, error) {
 		return m, fmt.Errorf("there is no process %v", pids)
 	}
 	return m, nil
+}
+
+// calmMemory is memoryOf, once it hardly changes any more: a runtime gives
+// back what it does not need only after a while. It waits ten seconds at most.
+func calmMemory(ctx context.Context, pids []int) (memory, error) {
+	last, err := memoryOf(pids)
+	for range 10 {
+		if err != nil {
+			break
+		}
+		if err := wait(ctx, time.Second); err != nil {
+			return last, err
+		}
+		before := last.pss
+		if last, err = memoryOf(pids); max(last.pss-before, before-last.pss) < before/100 {
+			break
+		}
+	}
+	return last, err
 }
 
 // rollup reads what a process holds.
