@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -194,7 +192,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("cell %+v", c)
 	}
 	// The file is the report, but for the passwords.
-	if b := readReport(t, file); b.Rows[0].Cells[0].Median != report.Rows[0].Cells[0].Median || b.Servers[0].Password != "" {
+	if b, err := readReport(file); err != nil || b.Rows[0].Cells[0].Median != report.Rows[0].Cells[0].Median || b.Servers[0].Password != "" {
 		t.Errorf("the file has %+v", b)
 	}
 	null.close()
@@ -202,17 +200,4 @@ func TestCompare(t *testing.T) {
 	if err != nil || !report.void() {
 		t.Errorf("a server is gone, and the report counts: %v", err)
 	}
-}
-
-func readReport(t *testing.T, file string) *Report {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var r Report
-	if err := json.Unmarshal(b, &r); err != nil {
-		t.Fatal(err)
-	}
-	return &r
 }

@@ -105,6 +105,15 @@ func (c *cli) help() {
 
 // parse reads a command's flags, which are all its arguments.
 func (c *cli) parse(fs *flag.FlagSet, summary string, args []string) error {
+	err := c.parseArgs(fs, summary, args)
+	if err == nil && fs.NArg() > 0 {
+		return usageError{fmt.Errorf("%q is one word too many", fs.Arg(0))}
+	}
+	return err
+}
+
+// parseArgs reads a command's flags; what follows them is left in fs.
+func (c *cli) parseArgs(fs *flag.FlagSet, summary string, args []string) error {
 	fs.SetOutput(io.Discard)
 	err := fs.Parse(args)
 	switch {
@@ -115,8 +124,6 @@ func (c *cli) parse(fs *flag.FlagSet, summary string, args []string) error {
 		return err
 	case err != nil:
 		return usageError{err}
-	case fs.NArg() > 0:
-		return usageError{fmt.Errorf("%q is one word too many", fs.Arg(0))}
 	}
 	return nil
 }

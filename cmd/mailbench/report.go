@@ -1,10 +1,6 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -119,7 +115,7 @@ func newCell(row *Row, void string, rounds [][]*Result, syncs string) Cell {
 func (r *Report) sort(order []Row) {
 	place := map[string]int{}
 	for i, row := range order {
-		place[row.Name] = i
+		place[row.Name] = i - len(order) // a row that order does not know is 0: the last
 	}
 	slices.SortStableFunc(r.Rows, func(a, b RowReport) int { return place[a.Name] - place[b.Name] })
 }
@@ -377,33 +373,4 @@ func (r *Report) markdown(w io.Writer) error {
 		fmt.Fprintf(w, "\n%s\n", strings.Replace(strings.ReplaceAll(note, "\n  - ", "\n- "), ":\n- ", ":\n\n- ", 1))
 	}
 	return nil
-}
-
-const tableSummary = "the table of a report that compare --output has written, in Markdown or as text"
-
-// runTable is the subcommand table.
-func runTable(_ context.Context, c *cli, args []string) error {
-	fs := flag.NewFlagSet("table", flag.ContinueOnError)
-	asText := fs.Bool("text", false, "print text, with the servers' settings")
-	if len(args) == 0 || strings.HasPrefix(args[len(args)-1], "-") {
-		if err := c.parse(fs, tableSummary+"\n\n  mailbench table [FLAGS] FILE.json", args); err != nil {
-			return err
-		}
-		return usageError{errors.New("a file is missing")}
-	}
-	if err := c.parse(fs, tableSummary, args[:len(args)-1]); err != nil {
-		return err
-	}
-	b, err := os.ReadFile(args[len(args)-1])
-	if err != nil {
-		return err
-	}
-	var r Report
-	if err := json.Unmarshal(b, &r); err != nil || len(r.Servers) == 0 {
-		return fmt.Errorf("%s is no report: %v", args[len(args)-1], err)
-	}
-	if *asText {
-		return r.text(c.stdout)
-	}
-	return r.markdown(c.stdout)
 }

@@ -151,6 +151,27 @@ func TestTableFromFile(t *testing.T) {
 	if status := (&cli{&out, &errs}).main(t.Context(), []string{"table", file}); status != exitOK || out.String() != direct.String() {
 		t.Errorf("status %d, %s\n%s", status, &errs, &out)
 	}
+	// A later report of one row more replaces and adds.
+	later := twoServers()
+	later.Date = later.Date.AddDate(0, 0, 1)
+	for _, name := range []string{"work", "more work"} {
+		later.addRates(Row{Name: name, Workload: "smtp", Result: "filed", Figure: byRate}, make([]string, 3), ratesOf(9), ratesOf(3), ratesOf(1))
+	}
+	second := filepath.Join(t.TempDir(), "later.json")
+	b, _ = json.Marshal(later)
+	os.WriteFile(second, b, 0o600)
+	direct.Reset()
+	out.Reset()
+	later.markdown(&direct)
+	if status := (&cli{&out, &errs}).main(t.Context(), []string{"table", file, second}); status != exitOK || out.String() != direct.String() {
+		t.Errorf("status %d, %s\n%s\nwant\n%s", status, &errs, &out, &direct)
+	}
+	later.Servers[1].Name = "others"
+	b, _ = json.Marshal(later)
+	os.WriteFile(second, b, 0o600)
+	if status := (&cli{&out, &errs}).main(t.Context(), []string{"table", file, second}); status != exitFailure || !strings.Contains(errs.String(), "other servers") {
+		t.Errorf("of other servers: status %d, %s", status, &errs)
+	}
 	if status := (&cli{&out, &errs}).main(t.Context(), []string{"table"}); status != exitUsage {
 		t.Errorf("without a file: status %d", status)
 	}

@@ -35,7 +35,7 @@ func imapRows() []Row {
 		time("STORE 1:* +FLAGS.SILENT", "change", "store", 2, "--repeat", "1"),
 		time("EXPUNGE of 10,000", "change", "expunge", 1, "--repeat", "1"),
 		{Name: "32 clients in a mix, one mailbox", Workload: "mix", Figure: byRate, Unit: "sessions/s", Targets: []Target{{Ratio: 4}}},
-		{Name: "32 clients in a mix, a mailbox of 1,000 each", Workload: "mix", Args: []string{"--users", "32", "--count", "1000"},
+		{Name: "32 clients in a mix, a mailbox of 100 each", Workload: "mix", Args: []string{"--users", "32", "--count", "100"},
 			Figure: byRate, Unit: "sessions/s", Targets: []Target{{Ratio: 4}}},
 		{Name: "idle connections, 10,000: memory of each", Workload: "idle", Args: []string{"--connections", "10000"}, Rounds: 1,
 			Figure: byValue, Unit: "octets", Targets: []Target{{Ratio: 0.1}}},
