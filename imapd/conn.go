@@ -137,7 +137,7 @@ func newConn(ctx context.Context, s *Server, nc net.Conn) *conn {
 	// A command under way is finished when ctx ends.
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.br = bufio.NewReader(nc)
-	c.out.w = bufio.NewWriterSize(packets{c}, 32<<10)
+	c.out.w.dst = packets{c}
 	return c
 }
 

@@ -13,7 +13,7 @@ const maxKept = 16 << 10
 
 // output is what the engine has written, up to where.
 type output struct {
-	w       *bufio.Writer
+	w       buffer
 	text    []byte // a line's beginning that has no end yet
 	inside  bool   // text goes on a line that a literal interrupted
 	literal int64  // bytes of a literal still to come

@@ -73,6 +73,7 @@ type LimitsConfig struct {
 	Received         int      `toml:"received"`
 	Connections      int      `toml:"connections"`
 	ConnectionsPerIP int      `toml:"connections_per_ip"`
+	FetchCache       Size     `toml:"fetch_cache"`
 	Drain            Duration `toml:"drain"`
 }
 
@@ -125,6 +126,7 @@ func DefaultConfig() *Config {
 			Received:         50,
 			Connections:      10000,
 			ConnectionsPerIP: 200,
+			FetchCache:       32 << 20,
 			Drain:            Duration(20 * time.Second),
 		},
 		Search: SearchConfig{Index: true},

@@ -161,6 +161,8 @@ func (c *Config) checkLimits() *problem {
 		return problemf("limits.connections", "%d is negative; write 0 for no limit", l.Connections)
 	case l.ConnectionsPerIP < 0:
 		return problemf("limits.connections_per_ip", "%d is negative; write 0 for no limit", l.ConnectionsPerIP)
+	case l.FetchCache < 1<<20:
+		return problemf("limits.fetch_cache", `less than 1 MiB is of no use; write a size such as "32MB"`)
 	}
 	return nil
 }

@@ -200,6 +200,7 @@ func TestRefusals(t *testing.T) {
 		{"[limits]\nreceived = 1\n", "c.toml:2: limits.received: "},
 		{"[limits]\nconnections = -1\n", "c.toml:2: limits.connections: -1 is negative"},
 		{"[limits]\nconnections_per_ip = -1\n", "c.toml:2: limits.connections_per_ip: -1 is negative"},
+		{"[limits]\nfetch_cache = 100\n", "c.toml:2: limits.fetch_cache: less than 1 MiB"},
 		{"[limits]\ndrain = \"soon\"\n", `c.toml:2: limits.drain: "soon" is no duration; write`},
 		{"[limits]\ndrain = 5\n", "c.toml:2: limits.drain: 5 is no text"},
 		{"[queue]\nexpire = \"-5d\"\n", "is no duration"},

@@ -46,7 +46,7 @@ func (s *server) daemons(authn *auth.Authenticator) map[string]daemon {
 		}),
 		"imap": imapd.New(imapd.Options{
 			Hostname: host, Store: s.store, Index: s.index, Auth: authn, TLS: s.tls("imap"), MaxMessageBytes: limit,
-			SpoolDir: spool, Log: s.log, Version: version(),
+			FetchBytes: int64(s.cfg.Limits.FetchCache), SpoolDir: spool, Log: s.log, Version: version(),
 		}),
 	}
 }
