@@ -29,6 +29,16 @@ func (e *errorLog) line(b []byte) {
 	}
 }
 
+// waited returns what was logged, and waits a little for it: a server writes
+// its log behind its replies.
+func (e *errorLog) waited() []string {
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if lines := e.take(); len(lines) > 0 || time.Now().After(end) {
+			return lines
+		}
+	}
+}
+
 func (e *errorLog) take() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -64,7 +74,7 @@ func TestDiskError(t *testing.T) {
 			time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
 			refused := r.fail(faultfs.Fault{Op: op, N: n, Err: syscall.EIO}, hit)
 			refusals += len(refused)
-			if lines := log.take(); len(refused) > 0 && len(lines) == 0 {
+			if len(refused) > 0 && len(log.waited()) == 0 {
 				t.Errorf("the log has no error, and clients got %q", refused)
 			}
 			if i%2 == 1 { // what the failed sync left in the cache is read as if it were safe

@@ -227,7 +227,7 @@ func TestFullDisk(t *testing.T) {
 		wantRefusedSoon(t, s, n)
 		wantRefused(t, s, n, "452 4.3.1", "NO ")
 	}
-	if lines := log.take(); len(lines) == 0 {
+	if lines := log.waited(); len(lines) == 0 {
 		t.Error("the log does not tell")
 	}
 	fill(t, filepath.Join(s.DataDir(), "more")) // what the refusals freed
@@ -328,7 +328,7 @@ func TestReadOnlyDisk(t *testing.T) {
 	r.disk.Arm(faultfs.Fault{Op: faultfs.Change, N: 1, Times: -1, Err: syscall.EROFS})
 	wantRefused(t, r.site, 2000, "451 ", "NO ")
 	wantRefused(t, r.site, 300_000, "451 ", "NO ")
-	if lines := log.take(); len(lines) == 0 {
+	if lines := log.waited(); len(lines) == 0 {
 		t.Error("the log does not tell")
 	}
 	w := wantReadable(t, r.site, 1)
