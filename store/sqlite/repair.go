@@ -177,6 +177,12 @@ func (r *repair) salvage() error {
 			r.say("table %s could not be read in %d places", name, n)
 		}
 	}
+	if err := s.missingMessages(); err != nil {
+		return err
+	}
+	if err := s.missing(); err != nil {
+		return err
+	}
 	return r.sequences(conn)
 }
 

@@ -11,6 +11,8 @@ import (
 	"math"
 	"os"
 	"strings"
+
+	"postrider/store"
 )
 
 // salvage reads what can be read of a damaged database, table by table in the
@@ -148,6 +150,87 @@ func (s *salvage) rows(shape *tableShape, query string, params []any) (last []an
 		last = key
 	}
 	return last, ordered, rows.Err()
+}
+
+// single copies the row with a key, if it can be read: what lies between two
+// places that cannot is not always found by going through a table.
+func (s *salvage) single(shape *tableShape, key ...any) error {
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(key)), ", ")
+	query := fmt.Sprintf("%s WHERE (%s) = (%s)", shape.selectAll, strings.Join(shape.key, ", "), marks)
+	if _, _, err := s.rows(shape, query, key); errors.Is(err, errWriting) {
+		return err
+	}
+	return nil
+}
+
+// missing looks for the rows that others refer to, one by one: messages that
+// views know of, and bodies of messages.
+func (s *salvage) missing() error {
+	for _, m := range []struct{ table, keys string }{
+		{"body", "SELECT body FROM message UNION SELECT body FROM out EXCEPT SELECT id FROM body"},
+		{"body_data", "SELECT id FROM body WHERE place = 0 EXCEPT SELECT id FROM body_data"},
+	} {
+		shape, err := shapeOfTable(s.new, m.table)
+		if err != nil {
+			return err
+		}
+		var ids []int64
+		err = s.new.each(m.keys, nil, func(scan func(...any) error) error {
+			var id int64
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := s.single(shape, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// missingMessages looks for the rows of messages that pages name.
+func (s *salvage) missingMessages() error {
+	shape, err := shapeOfTable(s.new, "message")
+	if err != nil {
+		return err
+	}
+	var keys [][]any
+	err = s.new.each("SELECT acct, mbox, data FROM message_page", nil, func(scan func(...any) error) error {
+		var box store.MailboxID
+		var data []byte
+		var rows store.Rows
+		if err := scan(&box.Account, &box.N, &data); err != nil {
+			return err
+		}
+		if decodePage(data, box, &rows) != nil {
+			return nil
+		}
+		for _, uid := range rows.UID {
+			var there bool
+			key := args(int64(box.Account), box.N, int64(uid))
+			if err := s.new.get("SELECT EXISTS (SELECT 1 FROM message WHERE acct = ?1 AND mbox = ?2 AND uid = ?3)", key, &there); err != nil {
+				return err
+			}
+			if !there {
+				keys = append(keys, key)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := s.single(shape, key...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *tableShape) keyOf(row []any) []any {
