@@ -87,6 +87,7 @@ func TestCheckFinds(t *testing.T) {
 		{"refs after a copy", "DELETE FROM message WHERE mbox <> 1 AND uid = 1", "references"},
 		{"place", "UPDATE body SET place = 7", "no known place"},
 		{"no data", "DELETE FROM body_data", "is to be in the database"},
+		{"places", "UPDATE body SET place = 1, seg = 9, off = (id - (SELECT min(id) FROM body)) % 2", "stands over the next one"},
 		{"data of nobody", "INSERT INTO body_data VALUES (5, x'00')", "belongs to nothing"},
 		{"other data", "UPDATE body_data SET data = zeroblob(length(data))", "not what was written"},
 		{"meta", "UPDATE body SET meta = CAST(meta || 'x' AS BLOB)", "structure"},

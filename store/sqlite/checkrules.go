@@ -75,6 +75,8 @@ func bodyRules() []rule {
 				(SELECT body, count(*) AS n FROM (SELECT body FROM message UNION ALL SELECT body FROM out) GROUP BY body) r ON r.body = b.id
 			WHERE b.refs <> ifnull(r.n, 0) OR b.refs = 0`},
 		{`SELECT printf('body %d is in no known place', id) FROM body WHERE place NOT IN (0, 1) OR place = 1 AND (seg < 1 OR off < 0)`},
+		{`SELECT printf('body %d stands over the next one, in segment %d at %d', id, seg, off) FROM (SELECT id, seg, off, size,
+				lead(off) OVER (PARTITION BY seg ORDER BY off) AS later FROM body WHERE place = 1) WHERE off + size > later`},
 		{`SELECT printf('body %d is to be in the database and is not, or has %d bytes and not %d', b.id, length(d.data), b.size) FROM body b
 			LEFT JOIN body_data d ON d.id = b.id WHERE b.place = 0 AND ifnull(length(d.data), -1) <> b.size`},
 		{`SELECT printf('data of body %d belongs to nothing', id) FROM body_data d

@@ -42,6 +42,18 @@ func crashChild(dir string) {
 	}
 	var seed atomic.Uint64
 	seed.Store(uint64(time.Now().UnixNano()))
+	go func() { // bodies are moved about meanwhile
+		for {
+			e.busy.Store(0)
+			err := e.moveOut(context.Background(), 0)
+			if err == nil {
+				err = e.compact(context.Background(), true)
+			}
+			if err != nil {
+				fmt.Println("error", err)
+			}
+		}
+	}()
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
