@@ -46,6 +46,10 @@ type Disk struct {
 
 // Mount makes an empty disk and mounts it on dir. What is random comes from
 // seed.
+//
+// The process that mounts must not map files of the disk, as opening a SQLite
+// database in WAL mode does: a page that it waits for is served by itself,
+// which needs memory of its own, and both wait for ever.
 func Mount(dir string, seed uint64) (*Disk, error) {
 	d := &Disk{rand: rand.New(rand.NewPCG(seed, 1)), mount: dir, gone: make(chan struct{})}
 	d.reset(&inode{mode: syscall.S_IFDIR | 0o700, dir: newDir()})

@@ -2,16 +2,11 @@ package faultfs
 
 import (
 	"bytes"
-	"database/sql"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
-
-	_ "github.com/mattn/go-sqlite3"
 )
 
 func mountTest(t *testing.T) (*Disk, string) {
@@ -212,49 +207,4 @@ func TestCutAfter(t *testing.T) {
 	<-gone
 	must(t, d.Restore())
 	wantNone(t, filepath.Join(dir, "f"))
-}
-
-// SQLite finds its locks and its shared memory here: several connections
-// write to one database, and what they committed outlives a cut.
-func TestDatabase(t *testing.T) {
-	d, dir := mountTest(t)
-	dsn := "file:" + filepath.Join(dir, "db") + "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate"
-	const writers, each = 4, 25
-	for round := range 2 {
-		var wg sync.WaitGroup
-		dbs := make([]*sql.DB, writers)
-		for w := range dbs {
-			db, err := sql.Open("sqlite3", dsn)
-			must(t, err)
-			dbs[w] = db
-			_, err = db.Exec("CREATE TABLE IF NOT EXISTS t (x)")
-			must(t, err)
-		}
-		fsyncDir(t, dir)
-		for w, db := range dbs {
-			wg.Go(func() {
-				for i := range each {
-					if _, err := db.Exec("INSERT INTO t VALUES (?)", fmt.Sprintf("%d %d %d", round, w, i)); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		wg.Wait()
-		d.Cut(true)
-		for _, db := range dbs {
-			db.Close() // it cannot checkpoint any more
-		}
-		must(t, d.Restore())
-		db, err := sql.Open("sqlite3", dsn)
-		must(t, err)
-		var n int
-		var ok string
-		must(t, db.QueryRow("SELECT count(DISTINCT x) FROM t").Scan(&n))
-		must(t, db.QueryRow("PRAGMA integrity_check").Scan(&ok))
-		if n != (round+1)*writers*each || ok != "ok" {
-			t.Errorf("%d rows, want %d; %s", n, (round+1)*writers*each, ok)
-		}
-		must(t, db.Close())
-	}
 }

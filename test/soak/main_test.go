@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -21,7 +22,18 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	path := os.Getenv(inspectVar)
+	if path == "" {
+		os.Exit(run(m))
+	}
+	list, err := inspectFile(path)
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(list)
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
 }
 
 func run(m *testing.M) int {

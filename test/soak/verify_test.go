@@ -2,16 +2,12 @@ package soak
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
-
-	_ "github.com/mattn/go-sqlite3"
 
 	"postrider/internal/lab"
 )
@@ -120,36 +116,6 @@ func readBox(t testing.TB, s *lab.Site, l *ledger, b box, whole bool) (found, er
 		f.tokens[uint32(n)] = token
 	}
 	return f, nil
-}
-
-// inspect has SQLite verify the database file, beside what the server says of
-// it, and reads the highest modification number of each mailbox, which this
-// IMAP server does not tell.
-func inspect(s *lab.Site) (map[box]uint64, error) {
-	db, err := sql.Open("sqlite3", "file:"+filepath.Join(s.DataDir(), "mail.db")+"?mode=ro&_query_only=1&_busy_timeout=10000")
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	var verdict string
-	if err := db.QueryRow("PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
-		return nil, fmt.Errorf("integrity check: %s, %v", verdict, err)
-	}
-	rows, err := db.Query("SELECT a.address, m.name, m.modseq FROM mailbox m JOIN account a ON a.id = m.acct")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	all := map[box]uint64{}
-	for rows.Next() {
-		var b box
-		var n uint64
-		if err := rows.Scan(&b.user, &b.name, &n); err != nil {
-			return nil, err
-		}
-		all[b] = n
-	}
-	return all, rows.Err()
 }
 
 // queueIDs returns the ids of the messages that wait to be sent.
