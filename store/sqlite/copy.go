@@ -68,7 +68,7 @@ type copier struct {
 }
 
 func (c *copier) run(uids store.UIDSet) error {
-	rows, err := collect(c.t, c.from, uids, func(store.System) bool { return true })
+	rows, err := collect(c.t, c.from, uids, int64(store.MaxUID), func(store.System) bool { return true })
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,12 @@ import (
 
 // Expunge removes messages and returns which went.
 func (e *Engine) Expunge(ctx context.Context, box store.MailboxID, uids store.UIDSet, onlyDeleted bool) (store.UIDSet, error) {
+	if onlyDeleted {
+		var err error
+		if uids, err = e.findDeleted(ctx, box, uids); err != nil || len(uids) == 0 {
+			return nil, err
+		}
+	}
 	var went store.UIDSet
 	var dead []deadBody
 	err := e.writeFreeing(ctx, "expunge", func(t *tx) error {
@@ -35,6 +41,22 @@ func (e *Engine) Expunge(ctx context.Context, box store.MailboxID, uids store.UI
 	return went, nil
 }
 
+// findDeleted narrows uids to the messages with the flag \Deleted, so that the
+// writer has not to look for them in all of a large mailbox.
+func (e *Engine) findDeleted(ctx context.Context, box store.MailboxID, uids store.UIDSet) (found store.UIDSet, err error) {
+	err = e.read(ctx, "expunge", func(t *tx) error {
+		var m store.Mailbox
+		var floor int64
+		if err := mailboxByID(t, box, &m, &floor); err != nil || m.Deleted == 0 {
+			return err
+		}
+		rows, err := collect(t, box, uids, m.Deleted, func(f store.System) bool { return f&store.Deleted != 0 })
+		found = uidsOf(rows)
+		return err
+	})
+	return found, err
+}
+
 // expunger is one removal of messages under way.
 type expunger struct {
 	t    *tx
@@ -45,7 +67,7 @@ type expunger struct {
 
 // find notes which messages go, and what they count.
 func (x *expunger) find(uids store.UIDSet, onlyDeleted bool) error {
-	rows, err := collect(x.t, x.box, uids, func(f store.System) bool { return !onlyDeleted || f&store.Deleted != 0 })
+	rows, err := collect(x.t, x.box, uids, int64(store.MaxUID), func(f store.System) bool { return !onlyDeleted || f&store.Deleted != 0 })
 	if err != nil {
 		return err
 	}

@@ -116,8 +116,9 @@ func (s *stretch) each(uids store.UIDSet, fn func(i int)) {
 	}
 }
 
-// collect reads what pages have of the messages of uids with wanted flags.
-func collect(t *tx, box store.MailboxID, uids store.UIDSet, wanted func(store.System) bool) (*store.Rows, error) {
+// collect reads what pages have of the messages of uids with wanted flags. It
+// may stop when it has most of them.
+func collect(t *tx, box store.MailboxID, uids store.UIDSet, most int64, wanted func(store.System) bool) (*store.Rows, error) {
 	got := &store.Rows{}
 	err := walkPages(t, box, uids, func(s *stretch) error {
 		s.each(uids, func(i int) {
@@ -125,8 +126,14 @@ func collect(t *tx, box store.MailboxID, uids store.UIDSet, wanted func(store.Sy
 				got.AppendFrom(&s.rows, i)
 			}
 		})
+		if int64(got.Len()) >= most {
+			return errEnough
+		}
 		return nil
 	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return got, err
 }
 
