@@ -29,10 +29,12 @@ const (
 	fullPause  = 10 * time.Minute // after a failure, such as a full disk
 	minFree    = 128 << 20        // bytes of the disk that are left to others
 
-	// Of the time, the indexer works one in this many parts: while nothing
-	// else happens, and while mail comes in.
-	shareQuiet = 2
-	shareBusy  = 20
+	// How long the indexer rests, in hundredths of what it worked: while mail
+	// comes in or changes, at once after that, and when it has been quiet.
+	restBusy  = 1900
+	restSoon  = 100
+	restQuiet = 25
+	quiet     = 3 * time.Second
 )
 
 // worker keeps the indexes up to date in the background. It is one goroutine
@@ -51,7 +53,9 @@ type worker struct {
 
 	update sync.Mutex // one update at a time
 	states map[store.AccountID]*state
-	seen   int64 // of busy, at the last rest
+
+	seen    int64     // of busy, at the last rest
+	changed time.Time // when it had changed
 }
 
 // state is what is remembered of an account between two updates. It is a hint:
@@ -255,14 +259,17 @@ func (w *worker) fail(id store.AccountID, err error) {
 
 // rest pauses after work of a duration.
 func (w *worker) rest(ctx context.Context, worked time.Duration) error {
-	now, share := w.busy.Load(), shareQuiet
-	if now != w.seen {
-		w.seen, share = now, shareBusy
+	part := time.Duration(restSoon)
+	switch now := w.busy.Load(); {
+	case now != w.seen:
+		w.seen, w.changed, part = now, time.Now(), restBusy
+	case time.Since(w.changed) > quiet:
+		part = restQuiet
 	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(worked * time.Duration(share-1)):
+	case <-time.After(worked * part / 100):
 		return nil
 	}
 }
