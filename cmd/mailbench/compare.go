@@ -200,6 +200,8 @@ func (cmp *comparison) measure(ctx context.Context, row *Row) *measurement {
 	for i, s := range cmp.servers {
 		if err != nil {
 			m.void[i] = err.Error()
+		} else if row.Alone && i > 0 {
+			m.void[i] = lacking + "part in this row"
 		} else if need := w.lacks(s); need != "" {
 			m.void[i] = lacking + need
 		} else {

@@ -314,6 +314,12 @@ func (r *Report) notes(lines []line) []string {
 			}
 			return fmt.Sprintf("%d of %d", c.Stored, sent(c))
 		}},
+		{"Remarks", func(c Cell) string {
+			if len(c.Results) == 0 {
+				return ""
+			}
+			return c.Results[len(c.Results)-1].Note
+		}},
 		{"Syncs for each message", func(c Cell) string { return c.Syncs }},
 		{"Processor time of the server for each, in µs", func(c Cell) string {
 			if c.CPU == 0 {

@@ -15,6 +15,7 @@ const (
 	byP50   Figure = "p50"   // P50, in milliseconds: less is better
 	byMax   Figure = "max"   // Max, in milliseconds: less is better
 	byValue Figure = "value" // Value: less is better
+	byCount Figure = "count" // Count: more is better
 )
 
 func (f Figure) of(r *Result) float64 {
@@ -27,12 +28,14 @@ func (f Figure) of(r *Result) float64 {
 		return r.P50
 	case byMax:
 		return r.Max
+	case byCount:
+		return float64(r.Count)
 	}
 	return r.Value
 }
 
-// moreIsBetter tells a rate from times and sizes.
-func (f Figure) moreIsBetter() bool { return f == byRate }
+// moreIsBetter tells rates and numbers from times and sizes.
+func (f Figure) moreIsBetter() bool { return f == byRate || f == byCount }
 
 // Row is one line of the comparison's table.
 type Row struct {
@@ -48,6 +51,8 @@ type Row struct {
 	// Rounds bounds how often the workload runs on each server; 0 is as often
 	// as asked for. What hardly varies and takes long need not run often.
 	Rounds int `json:"rounds,omitempty"`
+	// Alone is a row of the first server only: no peer is asked.
+	Alone bool `json:"alone,omitempty"`
 	// Syncs are counted for this row's messages, in a short run of its own.
 	Syncs bool `json:"syncs,omitempty"`
 }

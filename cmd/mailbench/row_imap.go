@@ -37,8 +37,10 @@ func imapRows() []Row {
 		{Name: "32 clients in a mix, one mailbox", Workload: "mix", Figure: byRate, Unit: "sessions/s", Targets: []Target{{Ratio: 4}}},
 		{Name: "32 clients in a mix, a mailbox of 100 each", Workload: "mix", Args: []string{"--users", "32", "--count", "100"},
 			Figure: byRate, Unit: "sessions/s", Targets: []Target{{Ratio: 4}}},
-		{Name: "idle connections, 10,000: memory of each", Workload: "idle", Args: []string{"--connections", "10000"}, Rounds: 1,
+		{Name: "idle connections, 1,000: memory of each", Workload: "idle", Args: []string{"--connections", "1000"}, Rounds: 1,
 			Figure: byValue, Unit: "octets", Targets: []Target{{Ratio: 0.1}}},
+		{Name: "idle connections, 10,000 at once", Workload: "idle", Args: []string{"--connections", "10000"}, Rounds: 1, Alone: true,
+			Figure: byCount, Unit: "connections", Targets: []Target{{Absolute: 10000}}},
 		{Name: "delivery to the last of 500 watchers", Workload: "watch", Figure: byP50, Unit: "ms", Targets: []Target{{Absolute: 50}}},
 	}
 }
