@@ -289,7 +289,7 @@ func TestNoInodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const large = 10 << 20 // more than is kept in memory
+	const large = 1 << 20 // more than is kept in memory
 	wantRefused(t, s, large, "452 4.3.1", "NO ")
 	w := wantReadable(t, s, 1)
 	defer w.Close()
