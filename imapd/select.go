@@ -24,12 +24,11 @@ func (s *session) selectMailbox(name string, readOnly bool) (*imap.SelectData, e
 		UIDNext:     imap.UID(v.Mailbox().UIDNext),
 		UIDValidity: v.Mailbox().UIDValidity,
 	}
-	for i := range v.Len() {
-		f := v.At(i).Flags
-		box.learn(f.Keywords)
-		if f.System&store.Seen == 0 && data.FirstUnseenSeqNum == 0 {
-			data.FirstUnseenSeqNum = uint32(i) + 1
-		}
+	for _, set := range v.KeywordSets() {
+		box.learn(set)
+	}
+	if i := v.FirstWithout(store.Seen); i < v.Len() {
+		data.FirstUnseenSeqNum = uint32(i) + 1
 	}
 	data.Flags = box.flagList()
 	if !readOnly {

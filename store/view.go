@@ -34,6 +34,35 @@ func (v *View) UID(i int) UID { return v.rows.UID[i] }
 // view's own and must not be changed.
 func (v *View) EmailIDs() []int64 { return v.rows.EmailID[:v.Len():v.Len()] }
 
+// FirstWithout returns the index of the first message that has none of the
+// flags f; if there is none, Len.
+func (v *View) FirstWithout(f System) int {
+	for i, has := range v.rows.System {
+		if has&f == 0 {
+			return i
+		}
+	}
+	return v.Len()
+}
+
+// KeywordSets returns the sets of keywords that messages have, each set once,
+// without the empty one.
+func (v *View) KeywordSets() []string {
+	var sets []string
+	seen := map[uint32]bool{0: true} // 0 is the empty set
+	last := uint32(0)
+	for _, n := range v.rows.Set {
+		if n == last { // mostly
+			continue
+		}
+		if last = n; !seen[n] {
+			seen[n] = true
+			sets = append(sets, v.rows.Keywords(n))
+		}
+	}
+	return sets
+}
+
 // At returns what is known of the message at index i.
 func (v *View) At(i int) Row { return v.rows.At(i) }
 

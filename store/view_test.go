@@ -310,3 +310,23 @@ func BenchmarkViewAdvance(b *testing.B) {
 		}
 	})
 }
+
+func TestViewFlagsInUse(t *testing.T) {
+	for _, test := range []struct {
+		rows  []Row
+		first int
+		sets  []string
+	}{
+		{nil, 0, nil},
+		{[]Row{row(1, 1, Seen, "a"), row(2, 1, Seen|Flagged, "a b"), row(3, 1, Flagged, "a"), row(4, 1, 0, "")}, 2, []string{"a", "a b"}},
+		{[]Row{row(1, 1, Seen, ""), row(2, 1, Seen, "")}, 2, nil},
+	} {
+		v := newView(delta(1, len(test.rows), nil, test.rows...))
+		if got := v.FirstWithout(Seen); got != test.first {
+			t.Errorf("%v: the first unseen is at %d, want %d", test.rows, got, test.first)
+		}
+		if got := v.KeywordSets(); !slices.Equal(got, test.sets) {
+			t.Errorf("%v: keywords %q, want %q", test.rows, got, test.sets)
+		}
+	}
+}
