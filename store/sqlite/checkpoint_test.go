@@ -31,7 +31,7 @@ func TestLogIsBounded(t *testing.T) {
 		var took []time.Duration
 		for i := range n {
 			start := time.Now()
-			if _, err := e.Accept(t.Context(), acceptance(a.ID, text(uint64(i), 60000))); err != nil {
+			if _, err := e.Accept(t.Context(), acceptance(a.ID, text(uint64(i), 240000))); err != nil {
 				t.Fatal(err)
 			}
 			took = append(took, time.Since(start))
@@ -60,11 +60,11 @@ func TestLogIsBounded(t *testing.T) {
 			}
 		})
 	}
-	deliver(1500)
+	deliver(300)
 	close(stop)
 	wg.Wait()
 	if n := logSize(t, dir); n > bound {
-		t.Errorf("the log has %d bytes after 1500 deliveries, want at most %d", n, bound)
+		t.Errorf("the log has %d bytes after 300 deliveries, want at most %d", n, bound)
 	}
 	var slowest time.Duration
 	err := e.read(t.Context(), "test", func(tx *tx) error {
@@ -72,7 +72,7 @@ func TestLogIsBounded(t *testing.T) {
 		if err := tx.get("SELECT count(*) FROM body", nil, &n); err != nil {
 			return err
 		}
-		slowest = deliver(1500)
+		slowest = deliver(300)
 		return nil
 	})
 	if err != nil {
@@ -86,11 +86,11 @@ func TestLogIsBounded(t *testing.T) {
 	if slowest > 5*time.Second { // a checkpoint would wait 10 s for the reader
 		t.Errorf("a delivery took %v under a long reader", slowest)
 	}
-	deliver(100)
+	deliver(30)
 	if n := logSize(t, dir); n > bound {
 		t.Errorf("the log has %d bytes after the reader has gone, want at most %d", n, bound)
 	}
-	if m, err := e.Mailbox(t.Context(), a.ID, store.Inbox); err != nil || m.ID != inbox || m.Total != 3100 {
+	if m, err := e.Mailbox(t.Context(), a.ID, store.Inbox); err != nil || m.ID != inbox || m.Total != 630 {
 		t.Errorf("%+v, %v", m, err)
 	}
 }
