@@ -315,10 +315,10 @@ func (r *Report) notes(lines []line) []string {
 			return fmt.Sprintf("%d of %d", c.Stored, sent(c))
 		}},
 		{"Remarks", func(c Cell) string {
-			if len(c.Results) == 0 {
-				return ""
+			if n := len(c.Results); n > 0 && c.Results[n-1].Value != 0 { // what a figure of no time or rate is made of
+				return c.Results[n-1].Note
 			}
-			return c.Results[len(c.Results)-1].Note
+			return ""
 		}},
 		{"Syncs for each message", func(c Cell) string { return c.Syncs }},
 		{"Processor time of the server for each, in µs", func(c Cell) string {
