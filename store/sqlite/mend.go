@@ -67,6 +67,9 @@ func (r *repair) mendAccounts() error {
 		`INSERT OR IGNORE INTO account (id, address, created) SELECT id,
 			ifnull((SELECT min(key) FROM address WHERE account = x.id), printf('lost-%d@`+lostDomain+`', id)), ?1
 			FROM `+everyAccount+` x WHERE id NOT IN (SELECT id FROM account)`,
+		// That address may be another account's.
+		`INSERT OR IGNORE INTO account (id, address, created) SELECT id, printf('lost-%d@`+lostDomain+`', id), ?1
+			FROM `+everyAccount+` x WHERE id NOT IN (SELECT id FROM account)`,
 		`INSERT OR IGNORE INTO acct (id) SELECT id FROM account`,
 		// A domain for every address, by its name.
 		`INSERT OR IGNORE INTO domain (name, created) SELECT DISTINCT substr(address, instr(address, '@') + 1), ?1 FROM account
