@@ -40,10 +40,10 @@ func (n *nowhere) Accept(_ context.Context, a *store.Acceptance) (store.Accepted
 // over and over, and hears nothing.
 type script struct {
 	net.Conn
-	hello, each []string
-	rounds      int
-	next        []string
-	at          string
+	each   []string
+	rounds int
+	next   []string
+	at     string
 }
 
 func (s *script) Read(p []byte) (int, error) {

@@ -7,10 +7,13 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"postrider/internal/needs"
 )
 
 func mountTest(t *testing.T) (*Disk, string) {
 	t.Helper()
+	needs.Fuse(t)
 	dir := t.TempDir()
 	d, err := Mount(dir, 1)
 	if err != nil {

@@ -7,5 +7,6 @@
 // names the proofs to run in full, separated by commas, or is "all". What is
 // random comes from a seed that a failure prints; SOAK_SEED sets it.
 //
-// The tests need Linux and root: they mount file systems.
+// Most need Linux, and some root, as they mount file systems and trace the
+// server: others than root run the rest.
 package soak

@@ -16,12 +16,14 @@ import (
 
 	"postrider/internal/faultfs"
 	"postrider/internal/lab"
+	"postrider/internal/needs"
 )
 
 // newSmall starts a server on a file system of its own, as small as options
 // say.
 func newSmall(t *testing.T, options string) (*lab.Site, *errorLog) {
 	t.Helper()
+	needs.Root(t)
 	conf, log := siteConfig(t.TempDir()), &errorLog{}
 	conf.Log = log.line
 	if err := os.Mkdir(conf.DataDir(), 0o700); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"postrider/internal/lab"
+	"postrider/internal/needs"
 )
 
 // call is one system call of a traced server. A call that others overtook
@@ -35,6 +36,7 @@ type tracer struct {
 // traceServer attaches to a server.
 func traceServer(t *testing.T, pid int) *tracer {
 	t.Helper()
+	needs.Root(t)
 	path, err := exec.LookPath("strace")
 	if err != nil {
 		t.Fatalf("%v: run scripts/install-test-tools", err)

@@ -7,6 +7,7 @@ import (
 
 	"postrider/internal/faultfs"
 	"postrider/internal/lab"
+	"postrider/internal/needs"
 )
 
 // rig is a server on a disk with faults.
@@ -20,6 +21,7 @@ type rig struct {
 
 func newRig(t *testing.T, seed uint64) *rig {
 	t.Helper()
+	needs.Fuse(t)
 	r := &rig{t: t, conf: siteConfig(t.TempDir()), l: newLedger(seed)}
 	if err := os.Mkdir(r.conf.DataDir(), 0o700); err != nil {
 		t.Fatal(err)
