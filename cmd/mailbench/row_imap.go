@@ -41,6 +41,6 @@ func imapRows() []Row {
 			Figure: byValue, Unit: "octets", Targets: []Target{{Ratio: 0.1}}},
 		{Name: "idle connections, 10,000 at once", Workload: "idle", Args: []string{"--connections", "10000"}, Rounds: 1, Alone: true,
 			Figure: byCount, Unit: "connections", Targets: []Target{{Absolute: 10000}}},
-		{Name: "delivery to the last of 500 watchers", Workload: "watch", Figure: byP50, Unit: "ms", Targets: []Target{{Absolute: 50}}},
+		{Name: "delivery to the last of 500 watchers", Workload: "watch", Figure: byMax, Unit: "ms", Targets: []Target{{Absolute: 50}}},
 	}
 }
