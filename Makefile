@@ -52,8 +52,9 @@ bench-peers: build
 # How the cost grows to a million messages in one mailbox and 10,000 mailboxes:
 # docs/growth.json and .svg. SIZES=1000,10000 is quicker; scripts/bench-growth
 # tells more.
+bench-growth: SIZES ?= 1000,10000,100000,1000000
 bench-growth: build
-	@SIZES='$(or $(SIZES),1000,10000,100000,1000000)' scripts/bench-growth
+	@SIZES='$(SIZES)' scripts/bench-growth
 
 # Two organisations and a DNS in containers: Alice's message by MX to Bob.
 docker-test:
