@@ -354,9 +354,11 @@ func TestUnwantedBatch(t *testing.T) {
 	if _, err := d.Open(second.Loc(0), record(0, b)); !errors.Is(err, ErrDropped) {
 		t.Errorf("in the hole: %v", err)
 	}
-	if again := addBatch(t, d, b); again.Loc(0) != third.Loc(0) {
+	again := addBatch(t, d, b)
+	if again.Loc(0) != third.Loc(0) {
 		t.Errorf("at %v, the last one was at %v", again.Loc(0), third.Loc(0))
 	}
+	again.Release(true)
 }
 
 func TestBatchFails(t *testing.T) {
