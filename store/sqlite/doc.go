@@ -1,5 +1,6 @@
 // Package sqlite is the embedded engine: one SQLite database for everything
-// but large bodies, which stand in append-only segment files beside it.
+// but bodies that are large, or come many at once: those stand in append-only
+// segment files beside it, and the others go there later.
 //
 // Writing. One goroutine owns the only connection that writes. Operations
 // that arrive while a commit is under way share the next one, each inside its
