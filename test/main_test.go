@@ -27,12 +27,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "postrider")
-	build := exec.Command("go", "build", "-tags", "sqlite_fts5 sqlite_omit_load_extension netgo osusergo",
-		"-o", binary, "postrider/cmd/postrider")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "building postrider:", err)
+	if binary, err = lab.Build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()

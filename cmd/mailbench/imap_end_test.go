@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -23,12 +21,7 @@ var buildPostrider = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	builtIn = dir
-	binary := filepath.Join(dir, "postrider")
-	build := exec.Command("go", "build", "-tags", "sqlite_fts5 sqlite_omit_load_extension netgo osusergo", "-o", binary, "postrider/cmd/postrider")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building postrider: %w\n%s", err, out)
-	}
-	return binary, nil
+	return lab.Build(dir)
 })
 
 var builtIn string // the directory

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,11 +41,8 @@ func testMain(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	// Who a test makes the server become must be able to run it.
 	os.Chmod(dir, 0o755)
-	binary = filepath.Join(dir, "postrider")
-	build := exec.Command("go", "build", "-tags", "sqlite_fts5 sqlite_omit_load_extension netgo osusergo", "-o", binary, ".")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "building postrider:", err)
+	if binary, err = lab.Build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
