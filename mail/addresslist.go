@@ -5,8 +5,7 @@ import "strings"
 // ListAddress is one entry of an address list such as To (RFC 5322 §3.4): an
 // address, or the beginning or the end of a group. Texts are without quoting
 // and comments; encoded words stay encoded.
-// Local and Domain are empty where they are missing, which only broken mail
-// has; in an ENVELOPE they must not be NIL then, since that marks groups.
+// Local and Domain are empty where they are missing, which only broken mail has.
 type ListAddress struct {
 	Name   string // display name; of an address without one, the comment that follows it
 	Route  string // obsolete source route, "@a,@b" (RFC 5322 §4.4)
@@ -66,11 +65,12 @@ type listParser struct {
 	pos     int
 	list    []ListAddress
 	inGroup bool
-	comment string // the last one read
+	comment string // the last one read of the current entry
 }
 
 // entry reads up to and including the next separator.
 func (p *listParser) entry() {
+	p.comment = ""
 	words := p.words()
 	var a ListAddress
 	there := true
@@ -99,10 +99,13 @@ func (p *listParser) entry() {
 	default: // ',', ';', end, or a character out of place
 		there = len(words) > 0
 		a.Name, a.Local = words.local()
-		if a.Name != "" { // text, which is no address
+		if a.Name != "" || strings.ContainsAny(a.Local, " \t") { // text, which is no address
 			a.Name, a.Local = words.phrase(), ""
 		}
 		p.trailer()
+		if a.Name == "" {
+			a.Name = p.comment
+		}
 	}
 	if there {
 		p.list = append(p.list, a)
@@ -228,7 +231,7 @@ func (p *listParser) readComment() {
 
 // quoted reads a quoted string, whose end may be missing.
 func (p *listParser) quoted() string {
-	text, end := unquote(p.s, p.pos+1)
+	text, end, _ := unquote(p.s, p.pos+1)
 	p.pos = end
 	return text
 }
@@ -244,9 +247,6 @@ func (p *listParser) angle() ListAddress {
 	if p.peek() == '@' {
 		p.pos++
 		a.Domain = p.domain()
-	}
-	if a.Local == "" && a.Domain == "" {
-		a.Domain, a.Route = strings.TrimPrefix(a.Route, "@"), "" // <@domain>
 	}
 	for p.pos < len(p.s) && p.s[p.pos] != '>' && p.s[p.pos] != ',' {
 		p.pos++

@@ -62,7 +62,7 @@ func TestParseAddressList(t *testing.T) {
 		{"foo, e@f", "(-|-|foo|-) (-|-|e|f)"},
 		{"<foo>", "(-|-|foo|-)"},
 		{"@foo", "(-|-|-|foo)"},
-		{"<@foo>", "(-|-|-|foo)"},
+		{"<@foo>", "(-|@foo|-|-)"},
 		{"<>", "(-|-|-|-)"},
 		{"Name <>", "(Name|-|-|-)"},
 		{`"a" <b@c> x, e@f`, "(a|-|b|c) (-|-|e|f)"},

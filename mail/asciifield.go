@@ -31,7 +31,13 @@ func asciiField(f Field) ([]byte, error) {
 	default:
 		value = EncodeWord(value)
 	}
-	return []byte(Fold(f.Name, value)), err
+	if err == nil && !isASCII(value) {
+		err = ErrNotASCII // a type or the name of a parameter, which nothing encodes (RFC 2045 §5.1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []byte(Fold(f.Name, value)), nil
 }
 
 // asciiAddresses writes a list of addresses in ASCII.
@@ -86,7 +92,7 @@ func asciiParams(value string, params []Param) string {
 	for _, p := range params {
 		b.WriteString("; " + p.Name)
 		switch {
-		case p.Extended != "" && isASCII(p.Extended):
+		case isToken(p.Extended):
 			b.WriteString("*=" + p.Extended)
 		case isPrintable(p.Value):
 			b.WriteString("=" + quoteLocal(p.Value))

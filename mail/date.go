@@ -35,6 +35,22 @@ func ParseDate(s string) (time.Time, error) {
 	return t, err
 }
 
+// ParseSentDate reads a Date field of which at least the day counts: without a
+// valid time it is midnight, without a valid zone UTC (RFC 5256 §2.2).
+func ParseSentDate(s string) (time.Time, error) {
+	if t, err := ParseDate(s); err == nil {
+		return t, nil
+	}
+	d := dateParts{year: -1, day: -1, hour: -1}
+	for tok := range dateTokens(s) {
+		if !strings.Contains(tok, ":") && !d.take(tok) {
+			break
+		}
+	}
+	d.hour, d.min, d.sec, d.zone = 0, 0, 0, 0
+	return d.time()
+}
+
 // dateParts is a date on its way from tokens to a time.
 type dateParts struct {
 	year, day, hour, min, sec int

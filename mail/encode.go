@@ -8,7 +8,9 @@ import (
 
 // metaVersion is the first byte of an encoded Meta. A change of the format or
 // of commonStrings makes a new version; every version stays readable.
-const metaVersion = 1
+//
+// Version 1 had no empty content fields (Part.Empty); what it wrote is else the same.
+const metaVersion = 2
 
 // errMeta says that bytes are no encoded Meta.
 var errMeta = errors.New("mail: damaged or unknown metadata")
@@ -83,6 +85,7 @@ const (
 	hasDisp                // Disposition and DispParams
 	hasParts               // Parts
 	hasMessage             // Message
+	hasEmpty               // Empty, since version 2
 )
 
 func (e *metaEncoder) part(p *Part) {
@@ -99,6 +102,9 @@ func (e *metaEncoder) part(p *Part) {
 	}
 	if p.Message != nil {
 		bits |= hasMessage
+	}
+	if p.Empty != 0 {
+		bits |= hasEmpty
 	}
 	e.b = append(e.b, bits)
 	e.string(p.Type)
@@ -117,6 +123,9 @@ func (e *metaEncoder) part(p *Part) {
 	if bits&hasDisp != 0 {
 		e.string(p.Disposition)
 		e.params(p.DispParams)
+	}
+	if bits&hasEmpty != 0 {
+		e.b = append(e.b, byte(p.Empty))
 	}
 	e.extent(p.Header)
 	e.extent(p.Body)
@@ -152,7 +161,7 @@ func (e *metaEncoder) params(params []Param) {
 
 // DecodeMeta reads what Encode wrote.
 func DecodeMeta(b []byte) (*Meta, error) {
-	if len(b) == 0 || b[0] != metaVersion {
+	if len(b) == 0 || b[0] < 1 || b[0] > metaVersion {
 		return nil, errMeta
 	}
 	// One conversion for all strings; each is a piece of it.
@@ -274,6 +283,9 @@ func (d *metaDecoder) part(p *Part, depth int) {
 	if bits&hasDisp != 0 {
 		p.Disposition = d.string()
 		p.DispParams = d.params()
+	}
+	if bits&hasEmpty != 0 {
+		p.Empty = EmptyContent(d.byte())
 	}
 	p.Header = d.extent()
 	p.Body = d.extent()

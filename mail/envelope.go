@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
+	"strings"
 	"time"
 )
 
@@ -68,6 +69,18 @@ func NewID(now time.Time) ID {
 	var b [10]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
 	rand.Read(b[6:])
+	return idOf(b)
+}
+
+// FirstID is below all ids that were made at t or later, and above those made
+// before that millisecond.
+func FirstID(t time.Time) ID {
+	var b [10]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(max(t.UnixMilli(), 0))<<16)
+	return idOf(b)
+}
+
+func idOf(b [10]byte) ID {
 	id := []byte(idEncoding.EncodeToString(b[:]))
 	for i, c := range id {
 		if c >= 'A' {
@@ -75,4 +88,13 @@ func NewID(now time.Time) ID {
 		}
 	}
 	return ID(id)
+}
+
+// Time is when the id was made, to the millisecond; false if it is no id.
+func (id ID) Time() (time.Time, bool) {
+	b, err := idEncoding.DecodeString(strings.ToUpper(string(id)))
+	if err != nil || len(b) != 10 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:8]) >> 16)), true
 }

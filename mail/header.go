@@ -111,12 +111,12 @@ func fieldName(line []byte) string {
 }
 
 // cutField finds the name of the field that begins a line, and its colon:
-// printable ASCII, then white space, which RFC 5322 §4.5.8 allows. n is 0 if
+// printable ASCII or what is no ASCII at all, then white space, which RFC 5322 §4.5.8 allows. n is 0 if
 // the line begins no field.
 func cutField(line []byte) (n, colon int) {
 	line = line[:min(len(line), maxFieldName)]
 	i := 0
-	for i < len(line) && line[i] > ' ' && line[i] <= '~' && line[i] != ':' {
+	for i < len(line) && line[i] > ' ' && line[i] != 0x7f && line[i] != ':' {
 		i++
 	}
 	colon = i

@@ -28,7 +28,7 @@ func TestHeaderSize(t *testing.T) {
 		{"From a@b Mon Nov 23 02:04:31 2026\r\nA: b\r\n\r\nbody", 43},
 		{"From here on there is no header\r\nat all\r\n", 0},
 		{"A: b\r\n\r\r\nC: d\r\n\r\n", 17},
-		{"\xc3\xa4: b\r\n\r\n", 0},
+		{"\xc3\xa4: b\r\n\r\n", 9},
 	}
 	for _, tt := range tests {
 		if got := HeaderSize([]byte(tt.in)); got != tt.want {

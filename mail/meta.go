@@ -12,9 +12,9 @@ type Meta struct {
 
 // HeaderInfo is the header fields that an IMAP ENVELOPE is made of (RFC 9051
 // §7.5.2) and References: field bodies as they stand in the message, unfolded
-// (CRLF removed), not decoded. An empty string is an absent field; a field
-// that occurs more than once counts with its first occurrence, To, Cc and Bcc
-// with all of them as one list (RFC 5322 §4.5.3).
+// (CRLF removed), not decoded, without the white space that they begin with.
+// An empty string is an absent field; of a field that occurs more than once the
+// last counts, of a list of addresses all do as one list (RFC 5322 §4.5.3).
 type HeaderInfo struct {
 	Date, Subject, From, Sender, ReplyTo, To, Cc, Bcc, InReplyTo, MessageID, References string
 
@@ -32,6 +32,18 @@ const (
 	EmptyMessageID
 )
 
+// EmptyContent tells which fields of a part are there though they say nothing:
+// a BODYSTRUCTURE has "" for them, not NIL.
+type EmptyContent uint8
+
+const (
+	EmptyID EmptyContent = 1 << iota
+	EmptyDescription
+	EmptyMD5
+	EmptyLocation
+	EmptyDisposition // only parameters, or only a semicolon
+)
+
 // Param is one parameter of Content-Type or Content-Disposition, its name in
 // lower case, RFC 2231 continuations and encodings resolved to UTF-8.
 type Param struct {
@@ -44,7 +56,7 @@ type Param struct {
 // Part is one body part of a message (RFC 2045). Type and Subtype are in
 // lower case; a part without a usable Content-Type is text/plain with
 // charset us-ascii, in multipart/digest message/rfc822 (RFC 2046 §5.1.5). Every
-// text part has a charset, and every multipart at least one part.
+// text part has a charset parameter, and every multipart at least one part.
 type Part struct {
 	Type, Subtype string
 	Params        []Param
@@ -56,6 +68,7 @@ type Part struct {
 	DispParams    []Param
 	Language      []string
 	Location      string
+	Empty         EmptyContent
 
 	Header  Extent // the part's header with its blank line
 	Body    Extent

@@ -35,11 +35,12 @@ func parseContentType(s string) (typ, sub string, params []Param, ok bool) {
 	return typ, sub, p.params(), true
 }
 
-// parseDisposition reads a Content-Disposition (RFC 2183).
+// parseDisposition reads a Content-Disposition (RFC 2183). There may be
+// parameters of nothing.
 func parseDisposition(s string) (string, []Param) {
 	p := fieldParser{s: s}
 	disposition := strings.ToLower(p.token())
-	if disposition == "" {
+	if p.space(); disposition == "" && p.peek() != ';' {
 		return "", nil
 	}
 	return disposition, p.params()
@@ -53,7 +54,7 @@ func parseLanguage(s string) []string {
 		p.space()
 		tag := ""
 		if p.peek() == '"' {
-			tag = p.quoted()
+			tag, _ = p.quoted()
 		} else {
 			tag = p.token()
 		}
@@ -65,10 +66,15 @@ func parseLanguage(s string) []string {
 	return tags
 }
 
-// parseToken returns the first token of a field in lower case.
-func parseToken(s string) string {
+// parseEncoding reads a Content-Transfer-Encoding, which is one token (RFC 2045
+// §6.1) in lower case; empty if it is anything else.
+func parseEncoding(s string) string {
 	p := fieldParser{s: s}
-	return strings.ToLower(p.token())
+	encoding := p.token()
+	if p.space(); p.pos < len(p.s) {
+		return ""
+	}
+	return strings.ToLower(encoding)
 }
 
 func (p *fieldParser) peek() byte {
@@ -106,37 +112,50 @@ func (p *fieldParser) token() string {
 	return p.s[start:p.pos]
 }
 
+// isTokenByte is generous with bytes that are no ASCII.
 func isTokenByte(c byte) bool {
-	return c > ' ' && c <= '~' && strings.IndexByte(`()<>@,;:\"/[]?=`, c) < 0
+	return c > ' ' && c != 0x7f && strings.IndexByte(`()<>@,;:\"/[]?=`, c) < 0
 }
 
-// quoted reads a quoted string, whose end may be missing.
-func (p *fieldParser) quoted() string {
+// isToken tells whether s can stand as it is where a token must (RFC 2045
+// §5.1).
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 || !isTokenByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// quoted reads a quoted string. ok is false if it has no end; then it was all
+// that is left.
+func (p *fieldParser) quoted() (text string, ok bool) {
 	p.pos++
 	start := p.pos
 	for ; p.pos < len(p.s); p.pos++ {
 		switch p.s[p.pos] {
 		case '"':
 			p.pos++
-			return p.s[start : p.pos-1]
+			return p.s[start : p.pos-1], true
 		case '\\':
-			text, end := unquote(p.s, start)
+			text, end, ok := unquote(p.s, start)
 			p.pos = end
-			return text
+			return text, ok
 		}
 	}
-	return p.s[start:]
+	return p.s[start:], false
 }
 
 // unquote reads what is left of a quoted string in s from pos on, behind its
 // opening quote, and takes the backslashes out (RFC 5322 §3.2.4). It returns
-// the text and where s goes on; the closing quote may be missing.
-func unquote(s string, pos int) (text string, end int) {
+// the text and where s goes on; ok is false if the closing quote is missing.
+func unquote(s string, pos int) (text string, end int, ok bool) {
 	var b strings.Builder
 	for ; pos < len(s); pos++ {
 		c := s[pos]
 		if c == '"' {
-			return b.String(), pos + 1
+			return b.String(), pos + 1, true
 		}
 		if c == '\\' && pos+1 < len(s) {
 			pos++
@@ -144,7 +163,7 @@ func unquote(s string, pos int) (text string, end int) {
 		}
 		b.WriteByte(c)
 	}
-	return b.String(), pos
+	return b.String(), pos, false
 }
 
 // to goes on after the next separator, passing over quoted strings and
@@ -165,22 +184,26 @@ func (p *fieldParser) to(sep byte) {
 	}
 }
 
-// params reads parameters to the end of the field. One without a name or "="
-// is left out; a value that is no token is read up to white space or ";",
-// since boundaries are often written without the quotes that they need.
+// params reads parameters to the end of the field. One without "=" or with a
+// quoted string that has no end is left out; a value that is no token is read
+// up to white space or ";", since boundaries are often written without the
+// quotes that they need.
 func (p *fieldParser) params() []Param {
 	var raw []Param
 	for p.to(';'); p.pos < len(p.s) && len(raw) < maxParams; p.to(';') {
 		name := p.token()
 		p.space()
-		if name == "" || p.peek() != '=' {
+		if p.peek() != '=' {
 			continue
 		}
 		p.pos++
 		p.space()
 		value := ""
 		if p.peek() == '"' {
-			value = p.quoted()
+			var ok bool
+			if value, ok = p.quoted(); !ok {
+				break
+			}
 		} else {
 			end := strings.IndexAny(p.s[p.pos:], "; \t")
 			if end < 0 {
@@ -340,7 +363,7 @@ func appendPercent(dst []byte, s string) []byte {
 func writePercent(b *strings.Builder, s string) {
 	const hex = "0123456789ABCDEF"
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; isTokenByte(c) && strings.IndexByte("*'%", c) < 0 {
+		if c := s[i]; c < 0x80 && isTokenByte(c) && strings.IndexByte("*'%", c) < 0 {
 			b.WriteByte(c)
 		} else {
 			b.Write([]byte{'%', hex[c>>4], hex[c&15]})

@@ -10,7 +10,7 @@ import (
 // bytes, and is not looked into.
 const (
 	maxDepth    = 100       // multiparts and messages inside each other
-	maxParts    = 1000      // of a message, at all depths
+	maxParts    = 10_000    // of a message, at all depths
 	maxBoundary = 2048      // bytes of a boundary
 	maxHeader   = 256 << 10 // bytes kept of the fields of one header
 	maxKept     = 1 << 20   // bytes kept of all fields of a message
@@ -88,6 +88,8 @@ type frame struct {
 	message bool       // the message inside the frame below
 	lines   int64      // before the body
 
+	bodyless bool // a delimiter cut the header short
+
 	open     bool   // a multipart before its final delimiter
 	boundary []byte // with the "--" before it
 	key      uint64 // the first 8 bytes of boundary, compared under mask
@@ -99,11 +101,20 @@ type frame struct {
 func (p *parser) push(message bool) {
 	for first := len(p.stack) == 0; ; first, message = false, true {
 		f := frame{message: message}
-		f.part.Header.Offset = p.w.off
+		start := p.w.off
 		cut := p.readHeader(first)
 		p.parts++
-		f.part.Header.Size = p.w.off - f.part.Header.Offset
-		f.part.Body.Offset, p.text = p.w.off, p.w.off
+		end := p.w.off
+		if cut && end > start {
+			end -= p.w.lineEnd() // which belongs to the delimiter
+		} else if n := len(p.stack); cut && n > 0 && p.stack[n-1].bodyless {
+			start = p.stack[n-1].part.Body.Offset // a message where its part is cut
+			end = start
+		}
+		f.part.Header.Offset = start
+		f.part.Header.Size = end - f.part.Header.Offset
+		f.part.Body.Offset, p.text = end, p.w.off
+		f.bodyless = cut
 		f.lines = p.w.lines
 		if message {
 			f.info = p.fields.info()
@@ -230,8 +241,11 @@ func (p *parser) pop(end, lines int64) {
 
 // end completes a part.
 func (f *frame) end(end, lines int64) {
-	f.part.Body.Size = end - f.part.Body.Offset
-	f.part.Lines = lines - f.lines
+	if !f.bodyless {
+		f.part.Body.Size = end - f.part.Body.Offset
+		f.part.Lines = lines - f.lines
+	}
+	end = f.part.Body.Offset + f.part.Body.Size
 	switch {
 	case f.part.Type == "multipart" && len(f.part.Parts) == 0:
 		f.part.Parts = []Part{emptyPart(end)}
@@ -246,7 +260,7 @@ func (f *frame) await() int {
 		if param.Name != "boundary" {
 			continue
 		}
-		boundary := bytes.TrimRight([]byte("--"+param.Value), " \t")
+		boundary := []byte("--" + param.Value)
 		if len(boundary) > maxBoundary {
 			return 0
 		}

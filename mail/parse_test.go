@@ -135,6 +135,9 @@ func dumpPart(b *strings.Builder, indent string, p *Part) {
 	if p.Language != nil {
 		fmt.Fprintf(b, " language=%q", p.Language)
 	}
+	if p.Empty != 0 {
+		fmt.Fprintf(b, " empty=%05b", p.Empty)
+	}
 	b.WriteByte('\n')
 	for i := range p.Parts {
 		dumpPart(b, indent+"  ", &p.Parts[i])

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -101,14 +102,16 @@ func lower(c byte) byte {
 	return c
 }
 
-// fieldSet is the fields of one header that are of interest, unfolded. Each
-// counts with its first occurrence, To, Cc and Bcc with all of them (RFC 5322
-// §4.5.3).
+// fieldSet is the fields of one header that are of interest, unfolded. RFC
+// 5322 §3.6 has each only once; of several, lists of addresses count together
+// (§4.5.3 for To, Cc and Bcc), of the other fields of a message the last and of
+// those that describe a part the first, as Dovecot and Cyrus have it.
 type fieldSet struct {
 	text    []byte // their bodies one after the other
 	at      [fieldCount]span
 	repeats []repeat
 	cur     *span // of the one being read, nil if it is of no interest
+	first   bool  // nothing of cur but white space has come, on its first line
 	limit   int   // bytes that text may have
 }
 
@@ -118,8 +121,7 @@ type repeat struct {
 	span
 }
 
-// maxRepeats is how many further occurrences are kept of To, Cc and Bcc
-// together.
+// maxRepeats is how many further occurrences are kept of all fields together.
 const maxRepeats = 1000
 
 // span is where a field's body lies in text.
@@ -143,9 +145,16 @@ func (s *fieldSet) add(b []byte, start bool) {
 		}
 		s.cur = s.begin(fieldOf(b[:n]))
 		b = b[colon+1:]
+		s.first = true
+	} else if start {
+		s.first = false
 	}
 	if s.cur == nil {
 		return
+	}
+	if s.first {
+		b = bytes.TrimLeft(b, " \t")
+		s.first = len(b) == 0
 	}
 	ended := len(b) > 0 && b[len(b)-1] == '\n'
 	if ended {
@@ -167,12 +176,18 @@ func (s *fieldSet) begin(id fieldID) *span {
 	case !s.at[id].there:
 		s.at[id] = at
 		return &s.at[id]
-	case (id == fieldTo || id == fieldCc || id == fieldBcc) && len(s.repeats) < maxRepeats:
+	case isAddressField(id) && len(s.repeats) < maxRepeats:
 		s.repeats = append(s.repeats, repeat{id, at})
 		return &s.repeats[len(s.repeats)-1].span
+	case id < fieldContentType && !isAddressField(id):
+		s.at[id] = at
+		return &s.at[id]
 	}
 	return nil
 }
+
+// isAddressField tells whether a field is a list of addresses.
+func isAddressField(id fieldID) bool { return fieldFrom <= id && id <= fieldBcc }
 
 // list returns a field that counts with all its occurrences.
 func (s *fieldSet) list(id fieldID) string {
@@ -182,7 +197,7 @@ func (s *fieldSet) list(id fieldID) string {
 		if r.id != id {
 			continue
 		}
-		if value := s.clean(r.span); value != "" {
+		if value := strings.TrimSpace(s.clean(r.span)); value != "" {
 			if b.Len() > 0 {
 				b.WriteString(", ")
 			}
@@ -192,17 +207,12 @@ func (s *fieldSet) list(id fieldID) string {
 	return b.String()
 }
 
-// get returns a field's body as one line of text: white space at its ends
-// trimmed, a stray CR turned into a space and NUL, which IMAP has no way to
-// send, into U+FFFD.
+// get returns a field's body as one line of text: a stray CR turned into a
+// space and NUL, which IMAP has no way to send, into U+FFFD.
 func (s *fieldSet) get(id fieldID) string { return s.clean(s.at[id]) }
 
 func (s *fieldSet) clean(at span) string {
-	b := bytes.Trim(s.text[at.from:at.to], " \t\r\n")
-	if len(b) == 0 {
-		return ""
-	}
-	text := string(b)
+	text := string(s.text[at.from:at.to])
 	if strings.ContainsAny(text, "\r\x00") {
 		text = strings.NewReplacer("\r", " ", "\x00", "\uFFFD").Replace(text)
 	}
@@ -214,9 +224,9 @@ func (s *fieldSet) info() HeaderInfo {
 	h := HeaderInfo{
 		Date:       s.get(fieldDate),
 		Subject:    s.get(fieldSubject),
-		From:       s.get(fieldFrom),
-		Sender:     s.get(fieldSender),
-		ReplyTo:    s.get(fieldReplyTo),
+		From:       s.list(fieldFrom),
+		Sender:     s.list(fieldSender),
+		ReplyTo:    s.list(fieldReplyTo),
 		To:         s.list(fieldTo),
 		Cc:         s.list(fieldCc),
 		Bcc:        s.list(fieldBcc),
@@ -245,13 +255,29 @@ func (s *fieldSet) describe(p *Part, digest bool) {
 	if ok {
 		p.Type, p.Subtype, p.Params = typ, sub, params
 	}
-	p.Encoding = parseToken(s.get(fieldContentEncoding))
+	p.Encoding = parseEncoding(s.get(fieldContentEncoding))
 	p.ID = s.get(fieldContentID)
 	p.Description = s.get(fieldContentDescription)
 	p.MD5 = s.get(fieldContentMD5)
 	p.Location = s.get(fieldContentLocation)
-	p.Disposition, p.DispParams = parseDisposition(s.get(fieldContentDisposition))
+	disposition := s.get(fieldContentDisposition)
+	p.Disposition, p.DispParams = parseDisposition(disposition)
 	p.Language = parseLanguage(s.get(fieldContentLanguage))
+	for _, f := range []struct {
+		id    fieldID
+		value string
+		bit   EmptyContent
+	}{
+		{fieldContentID, p.ID, EmptyID}, {fieldContentDescription, p.Description, EmptyDescription},
+		{fieldContentMD5, p.MD5, EmptyMD5}, {fieldContentLocation, p.Location, EmptyLocation},
+	} {
+		if s.at[f.id].there && f.value == "" {
+			p.Empty |= f.bit
+		}
+	}
+	if p.Disposition == "" && strings.HasPrefix(strings.TrimLeft(disposition, " \t"), ";") {
+		p.Empty |= EmptyDisposition
+	}
 	p.setDefaults(digest)
 }
 
@@ -267,7 +293,7 @@ func (p *Part) setDefaults(digest bool) {
 			p.Type, p.Subtype = "message", "rfc822"
 		}
 	}
-	if p.Type == "text" && p.Param("charset") == "" {
+	if p.Type == "text" && !slices.ContainsFunc(p.Params, func(x Param) bool { return x.Name == "charset" }) {
 		p.Params = append(p.Params, Param{Name: "charset", Value: "us-ascii"})
 	}
 }

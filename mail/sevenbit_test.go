@@ -93,6 +93,14 @@ func TestTo7Bit(t *testing.T) {
 		{"message-id", "Message-ID: <ö@x>\r\n\r\nx\r\n", "", ErrNotASCII},
 		{"boundary", "Content-Type: multipart/mixed; boundary=é\r\n\r\n--é\r\n\r\nx\r\n", "", ErrNot7Bit},
 		{"extended boundary", "Content-Type: multipart/mixed; boundary*=utf-8''%C3%A9\r\n\r\n--é\r\n\r\nx\r\n", "", ErrNot7Bit},
+		{"name of a parameter", "Content-Type: multipart/mixed; bou\x84dary=\"b\"\r", "", ErrNotASCII},
+		{"type", "Content-Type: te\xffxt/plain\r\n\r\nx\r\n", "", ErrNotASCII},
+		{"disposition", "Content-Disposition: \xff; filename=x\r\n\r\nx\r\n", "", ErrNotASCII},
+		{"name of a field", "Sübject: x\r\n\r\nx\r\n", "", ErrNotASCII},
+		{"line that is no field", "Subject: x\r\n\xff\r\n\r\nx\r\n", "", ErrNotASCII},
+		{"byte behind a CR", "Content-Type:multipart/0;boundary=b\r\xef\n\n--b\n\n0", "Content-Type: multipart/0; boundary=\"b\"\r\n\n--b\n\n0", nil},
+		{"extended in quotes", "Content-Type: text/plain; n=\xff; name*=\"utf-8''a;b %C3%A9\"\r\n\r\nx\r\n",
+			"Content-Type: text/plain; n*=utf-8''%EF%BF%BD; name*=utf-8''a%3Bb%20%C3%A9\r\n\r\nx\r\n", nil},
 		{"filler", "Content-Type: multipart/mixed; boundary=?\r\n\r\n--\xff\r\n--?\r\n\r\nx\r\n", "Content-Type: multipart/mixed; boundary=?\r\n\r\n--#\r\n--?\r\n\r\nx\r\n", nil},
 	}
 	for _, tt := range tests {
