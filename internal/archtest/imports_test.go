@@ -18,7 +18,7 @@ import (
 var arrows = map[string][]string{
 	"auth":     {"store", "mail"},
 	"delivery": {"store", "mail", "mailauth", "sieve"},
-	"httpd":    {"auth", "store", "delivery", "mail"},
+	"httpd":    {"auth", "store", "delivery", "smtpc", "mail"},
 	"imapd":    {"auth", "search", "store", "mail"},
 	"internal": {},
 	"mail":     {},
@@ -30,6 +30,8 @@ var arrows = map[string][]string{
 	"smtpc":    {"mail"},
 	"smtpd":    {"auth", "mailauth", "delivery", "store", "mail"},
 	"store":    {"mail"},
+	"dmarcrpt": {"delivery", "store", "mailauth", "mail"},
+	"tlsrpt":   {"smtpc", "delivery", "store", "mail"},
 	"test":     {},
 
 	"cmd/mailbench": {},
@@ -37,13 +39,16 @@ var arrows = map[string][]string{
 
 // confined says where alone a library may be imported.
 var confined = map[string][]string{
-	"database/sql":                {"store"},
-	"github.com/mattn/go-sqlite3": {"store"},
-	"github.com/BurntSushi/toml":  {"cmd/postrider"},
-	"github.com/emersion/go-imap": {"imapd"},
-	"github.com/emersion/go-smtp": {"smtpd", "smtpc", "cmd/mailbench"},
-	"github.com/emersion/go-sasl": {"auth", "imapd", "pop3d", "smtpd", "smtpc"},
-	"github.com/miekg/dns":        {"smtpc", "mailauth", "internal/labdns"},
+	"database/sql":                              {"store"},
+	"github.com/mattn/go-sqlite3":               {"store"},
+	"github.com/BurntSushi/toml":                {"cmd/postrider"},
+	"github.com/emersion/go-imap":               {"imapd"},
+	"github.com/emersion/go-imap/v2/imapserver": {}, // ours speaks the protocol itself
+	"github.com/emersion/go-smtp":               {"smtpd", "smtpc", "cmd/mailbench"},
+	"github.com/emersion/go-sasl":               {"auth", "imapd", "pop3d", "smtpd", "smtpc"},
+	"blitiri.com.ar/go/spf":                     {"mailauth"},
+	"os/exec":                                   {"internal/lab", "internal/needs", "cmd/mailbench"}, // no server starts a program
+	"github.com/miekg/dns":                      {"internal/resolve", "internal/labdns", "internal/certs"},
 }
 
 // leaves is what mail may import beside the standard library.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -24,12 +25,13 @@ const Drop = -1
 
 // Server answers for the zones of one file until Close.
 type Server struct {
-	zones    *zones
+	zones    atomic.Pointer[zones]
 	udp, tcp *dns.Server
 	addr     string
 
-	mu   sync.Mutex
-	fail map[string]int
+	mu     sync.Mutex
+	fail   map[string]int
+	signed map[string]bool // zones
 }
 
 // Start reads a zone file and serves it at addr, over UDP and TCP at the same
@@ -43,7 +45,8 @@ func Start(addr string, zone io.Reader) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{zones: z, addr: l.Addr().String(), fail: map[string]int{}}
+	s := &Server{addr: l.Addr().String(), fail: map[string]int{}, signed: map[string]bool{}}
+	s.zones.Store(z)
 	h := dns.HandlerFunc(s.handle)
 	idle := func() time.Duration { return tcpIdle }
 	s.udp = &dns.Server{PacketConn: pc, Handler: h}
@@ -85,6 +88,15 @@ func listen(addr string) (net.PacketConn, net.Listener, error) {
 // Addr is the address that the server answers at, host:port.
 func (s *Server) Addr() string { return s.addr }
 
+// Load takes the zones of a file in place of what has been served.
+func (s *Server) Load(zone io.Reader) error {
+	z, err := load(zone)
+	if err == nil {
+		s.zones.Store(z)
+	}
+	return err
+}
+
 // Close stops the server.
 func (s *Server) Close() {
 	s.udp.Shutdown()
@@ -98,6 +110,33 @@ func (s *Server) SetFail(name string, rcode int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail[dns.CanonicalName(name)] = rcode
+}
+
+// SetSigned makes answers that lie wholly in zones so named look as those of a
+// resolver that has validated them: with the AD bit, for who asks for it.
+// Nothing is signed.
+func (s *Server) SetSigned(zones ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, z := range zones {
+		s.signed[dns.CanonicalName(z)] = true
+	}
+}
+
+// isSigned tells whether all names of an answer lie in zones that are.
+func (s *Server) isSigned(m *dns.Msg, name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := []string{name}
+	for _, rr := range m.Answer {
+		names = append(names, dns.CanonicalName(rr.Header().Name))
+	}
+	for _, n := range names {
+		if zone, _ := s.zones.Load().zoneOf(n); !s.signed[zone] {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *Server) failure(name string) int {
@@ -150,13 +189,15 @@ func (s *Server) answer(q *dns.Msg) *dns.Msg {
 		m.Rcode = rcode
 		return m
 	}
-	zone, _ := s.zones.zoneOf(name)
+	zone, _ := s.zones.Load().zoneOf(name)
 	if qu.Qclass != dns.ClassINET || zone == "" || qu.Qtype == dns.TypeAXFR || qu.Qtype == dns.TypeIXFR {
 		m.Rcode = dns.RcodeRefused
 		return m
 	}
 	m.Authoritative = true
-	s.zones.fill(m, name, qu.Qtype)
+	s.zones.Load().fill(m, name, qu.Qtype)
+	opt := q.IsEdns0()
+	m.AuthenticatedData = (q.AuthenticatedData || opt != nil && opt.Do()) && s.isSigned(m, name) // RFC 6840 §5.7
 	return m
 }
 

@@ -162,7 +162,8 @@ func FuzzZone(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := &Server{zones: z, fail: map[string]int{}}
+		s := &Server{fail: map[string]int{}}
+		s.zones.Store(z)
 		for name := range z.names {
 			for _, n := range []string{name, "x." + name, "*." + name} {
 				q := new(dns.Msg)
@@ -173,4 +174,30 @@ func FuzzZone(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLoad takes other zones, but none that cannot be read.
+func TestLoad(t *testing.T) {
+	const soa = "a.test. IN SOA a.test. a.test. 1 1 1 1 1\n"
+	s, err := Start("127.0.0.1:0", strings.NewReader(soa+"x.a.test. IN A 192.0.2.1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, c := range []struct {
+		zone string
+		ok   bool
+		want int
+	}{{"", true, 1}, {soa + "x.a.test. IN A 192.0.2.1\nx.a.test. 7 IN A 192.0.2.1\nx.a.test. IN A 192.0.2.2\n", true, 2}, {"x. IN A 192.0.2.1\n", false, 2}} {
+		if c.zone != "" {
+			if err := s.Load(strings.NewReader(c.zone)); (err == nil) != c.ok {
+				t.Errorf("%q: %v", c.zone, err)
+			}
+		}
+		q := new(dns.Msg)
+		q.SetQuestion("x.a.test.", dns.TypeA)
+		if m := s.answer(q); len(m.Answer) != c.want {
+			t.Errorf("%q: %v", c.zone, m)
+		}
+	}
 }

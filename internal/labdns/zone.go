@@ -3,6 +3,7 @@ package labdns
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/miekg/dns"
 )
@@ -51,7 +52,10 @@ func (z *zones) add(rr dns.RR) {
 		node = map[uint16][]dns.RR{}
 		z.names[h.Name] = node
 	}
-	node[h.Rrtype] = append(node[h.Rrtype], rr)
+	// Two files may say the same; a set holds each record once (RFC 2181 §5).
+	if !slices.ContainsFunc(node[h.Rrtype], func(o dns.RR) bool { return dns.IsDuplicate(o, rr) }) {
+		node[h.Rrtype] = append(node[h.Rrtype], rr)
+	}
 }
 
 // finish checks that every record lies in a zone and makes the empty

@@ -6,6 +6,7 @@ package needs
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 )
 
@@ -25,5 +26,18 @@ func Fuse(t testing.TB) {
 	Root(t)
 	if _, err := os.Stat("/dev/fuse"); err != nil && !strict() {
 		t.Skipf("this test mounts a file system by FUSE: %v", err)
+	}
+}
+
+// Command is for tests that need another program: it is run with args, such as
+// those that print its version, and has to succeed. scripts/install-test-tools
+// installs what the tests need.
+func Command(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		if strict() {
+			t.Fatalf("this test needs %s: %v\n%s", name, err, out)
+		}
+		t.Skipf("this test needs %s, which scripts/install-test-tools installs: %v", name, err)
 	}
 }

@@ -25,7 +25,7 @@ import (
 	"time"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // logBuffer is a log that several goroutines write.
 type logBuffer struct {
@@ -288,22 +288,25 @@ func TestShutdownCloses(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	log := &logBuffer{}
-	s := &Server{Name: "test", TLS: selfSigned(t), HandshakeTimeout: 50 * time.Millisecond, MaxConns: 1,
-		Log: slog.New(slog.NewTextHandler(log, nil)), Refuse: busy,
-		Handle: func(ctx context.Context, c net.Conn) {
-			if !c.(*tls.Conn).ConnectionState().HandshakeComplete {
-				t.Error("the handshake is not done")
-			}
-			greet(ctx, c)
-		}}
-	a := start(t, s)
-	_, r := dial(t, a) // says nothing
+	server := func(timeout time.Duration) *Server {
+		return &Server{Name: "test", TLS: selfSigned(t), HandshakeTimeout: timeout, MaxConns: 1,
+			Log: slog.New(slog.NewTextHandler(log, nil)), Refuse: busy,
+			Handle: func(ctx context.Context, c net.Conn) {
+				if !c.(*tls.Conn).ConnectionState().HandshakeComplete {
+					t.Error("the handshake is not done")
+				}
+				greet(ctx, c)
+			}}
+	}
+	s := server(50 * time.Millisecond)
+	_, r := dial(t, start(t, s)) // says nothing
 	if _, err := r.ReadByte(); err == nil {
 		t.Fatal("an answer without a handshake")
 	}
 	waitFor(t, "the line about the handshake", func() bool { return strings.Contains(log.String(), "TLS handshake") })
 	waitFor(t, "the end of the connection", func() bool { return s.Conns() == 0 })
 
+	a := start(t, server(patience))
 	c, _ := dial(t, a)
 	tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 	if err := tc.Handshake(); err != nil {

@@ -15,6 +15,7 @@
 //	1 S~ text        the same; the S~ lines of a run may come in any order
 //	1 S| "raw"       expect exactly these bytes
 //	1 TLS            do the client's side of a TLS handshake
+//	1 DEFLATE        from here on, both directions are compressed (RFC 1951)
 //	1 EOF            expect the server to close the connection
 //	1 CLOSE          close our side
 //
@@ -22,6 +23,11 @@
 // $name takes a run of non-space characters the first time and has to equal it
 // from then on; $$ is a dollar. In C: lines, $name stands for what was taken
 // and $$ for a dollar. Names set in Env.Vars count as taken.
+//
+// Dialogues can be played in several variants of the protocol (DirIn). A line
+// whose verb is followed by the name of a variant ("1 S:rev2 text") counts only
+// in that one, and a dialogue whose first line is "ONLY rev1" is played only
+// there.
 //
 // Connections are opened at their first use. What stands before a colon in
 // the first word names one ("1"); the whole word, such as "2:lmtp", goes to

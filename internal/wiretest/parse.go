@@ -15,6 +15,7 @@ const (
 	wantAnyOrder
 	wantRaw
 	startTLS
+	startDeflate
 	wantEOF
 	closeConn
 )
@@ -24,13 +25,14 @@ type step struct {
 	line int
 	conn string
 	verb verb
+	only string // the variant in which alone it counts, empty for all
 	text string
 	src  string
 }
 
 var verbs = map[string]verb{
 	"C:": sendLine, "C|": sendRaw, "S:": wantLine, "S~": wantAnyOrder, "S|": wantRaw,
-	"TLS": startTLS, "EOF": wantEOF, "CLOSE": closeConn,
+	"TLS": startTLS, "DEFLATE": startDeflate, "EOF": wantEOF, "CLOSE": closeConn,
 }
 
 // parse reads a dialogue whose first line is number line of the file.
@@ -57,11 +59,15 @@ func parse(path string, line int, text string) ([]step, error) {
 func parseStep(src string) (step, error) {
 	name, rest, _ := strings.Cut(src, " ")
 	word, text, _ := strings.Cut(rest, " ")
+	var only string
+	if n := strings.IndexAny(word, ":|~"); n >= 0 {
+		word, only = word[:n+1], word[n+1:]
+	}
 	v, ok := verbs[word]
 	if !ok {
 		return step{}, fmt.Errorf("unknown verb %q", word)
 	}
-	s := step{conn: name, verb: v, text: text, src: src}
+	s := step{conn: name, verb: v, only: only, text: text, src: src}
 	var err error
 	if v == sendRaw || v == wantRaw {
 		s.text, err = unquote(text)

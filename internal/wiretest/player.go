@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	ioTimeout   = 10 * time.Second // for each line, write and handshake
+	ioTimeout   = 60 * time.Second // for each line, write and handshake, on a busy machine
 	maxShown    = 400              // bytes of one line in a transcript
 	afterFailed = 3                // lines of the dialogue shown after the one at fault
 )
@@ -55,6 +55,9 @@ func (p *player) step(i int) (int, error) {
 		err = p.wantRaw(c, s)
 	case startTLS:
 		err = p.startTLS(c, s)
+	case startDeflate:
+		p.note(s.conn, "DEFLATE", "")
+		err = c.deflate()
 	case wantEOF:
 		err = p.wantEOF(c, s)
 	case closeConn:

@@ -132,3 +132,46 @@ func TestLineNumbers(t *testing.T) {
 		t.Errorf("lines %d and %d, want 4 and 7", a, b)
 	}
 }
+
+// TestVariants plays what is left of a dialogue in a variant.
+func TestVariants(t *testing.T) {
+	const text = "shown\n-- a --\n1 S: *\n1 C:one SAY 1\n1 S:one 1\n1 C:two SAY 2\n1 S~two 2\n" +
+		"-- b --\nONLY two\n1 S: *\n-- c --\n1 S: *\n1 C: SAY 3\n"
+	f, err := parseFile("f.txt", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func([]Line) []Line { return nil }
+	more := func(l []Line) []Line { return append(l, Line{Conn: "1", Verb: "S:", Text: "3"}) }
+	for _, x := range []struct {
+		v    Variant
+		want string
+	}{
+		{Variant{Name: "one", Rewrite: same}, "3 4 5||"},
+		{Variant{Name: "two", Rewrite: same}, "3 6 7||"},
+		{Variant{Name: "one", Rewrite: more}, "3 4 5 5|10 10|12 13 13"},
+	} {
+		var got []string
+		for _, d := range f.dialogues {
+			var lines []string
+			for _, s := range x.v.rewrite(d.steps) {
+				lines = append(lines, fmt.Sprint(s.line))
+			}
+			got = append(got, strings.Join(lines, " "))
+		}
+		if s := strings.Join(got, "|"); s != x.want {
+			t.Errorf("%s: lines %s, want %s", x.v.Name, s, x.want)
+		}
+	}
+	if f.dialogues[0].only != "" || f.dialogues[1].only != "two" {
+		t.Errorf("only %q, %q", f.dialogues[0].only, f.dialogues[1].only)
+	}
+	for i, d := range f.dialogues {
+		if err := (Variant{Of: []string{"one"}}).check(d); (err != nil) != (i < 2) {
+			t.Errorf("%s: %v", d.name, err)
+		}
+		if err := (Variant{Of: []string{"one", "two"}}).check(d); err != nil {
+			t.Error(err)
+		}
+	}
+}
