@@ -104,36 +104,57 @@ func (a *account) load() (damaged []error, err error) {
 	return damaged, nil
 }
 
-// set makes blocks the index. A message that several blocks have, which a
-// crash between two steps of a merge leaves, counts with the last; one all of
-// whose messages are in others is as good as gone, and goes with the next
-// merge. mu is held.
-func (a *account) set(blocks []*block) {
-	type entry struct {
-		email int64
-		at    place
-	}
+// located is a message of a block.
+type located struct {
+	email int64
+	at    place
+}
+
+// messagesOf returns the messages of blocks, the first of which has the number
+// first, ascending. What several blocks have is there only as in the last.
+func messagesOf(blocks []*block, first int) []located {
 	n := 0
 	for _, b := range blocks {
 		n += len(b.emails)
 	}
-	all := make([]entry, 0, n)
+	all := make([]located, 0, n)
 	for i, b := range blocks {
 		for doc, e := range b.emails {
-			all = append(all, entry{e, placeOf(i, doc)})
+			all = append(all, located{e, placeOf(first+i, doc)})
 		}
 	}
-	slices.SortFunc(all, func(x, y entry) int {
+	slices.SortFunc(all, func(x, y located) int {
 		return cmp.Or(cmp.Compare(x.email, y.email), -cmp.Compare(x.at, y.at))
 	})
-	a.blocks, a.memory = blocks, 0
-	a.emails, a.places = make([]int64, 0, n), make([]place, 0, n)
-	for i, e := range all {
-		if i == 0 || e.email != all[i-1].email {
-			a.emails, a.places = append(a.emails, e.email), append(a.places, e.at)
+	return slices.CompactFunc(all, func(x, y located) bool { return x.email == y.email })
+}
+
+// set makes blocks the index. A message that several blocks have, which a
+// crash between two steps of a merge leaves, counts with the last; one all of
+// whose messages are in others is as good as gone, and goes with the next
+// merge. Blocks behind those that are there are merged in, since sorting
+// all messages with each new block would make each message dearer the more
+// there are. mu is held.
+func (a *account) set(blocks []*block) {
+	had := len(a.blocks)
+	if had > len(blocks) || !slices.Equal(a.blocks, blocks[:had]) {
+		had, a.emails, a.places = 0, nil, nil
+	}
+	more := messagesOf(blocks[had:], had)
+	emails := make([]int64, 0, len(a.emails)+len(more))
+	places := make([]place, 0, cap(emails))
+	from := 0 // in what is there already
+	for _, m := range more {
+		n, again := slices.BinarySearch(a.emails[from:], m.email)
+		emails = append(append(emails, a.emails[from:from+n]...), m.email)
+		places = append(append(places, a.places[from:from+n]...), m.at)
+		if from += n; again {
+			from++
 		}
 	}
-	a.memory = int64(n) * 12
+	a.emails = append(emails, a.emails[from:]...)
+	a.places = append(places, a.places[from:]...)
+	a.blocks, a.memory = blocks, int64(cap(a.emails))*12
 	for _, b := range blocks {
 		a.memory += b.memory()
 	}

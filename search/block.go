@@ -28,7 +28,7 @@ const (
 	pageBytes  = 8 << 10  // about, of a page
 )
 
-const magic = "PstIdx\x00\x01"
+const magic = "PstIdx\x00\x02"
 
 // columnFields are the header fields whose texts are kept whole.
 var columnFields = [...]string{"Subject", "From", "To", "Cc", "Bcc"}
@@ -230,6 +230,38 @@ func (b *block) having(grams []gram, buf *[]byte) (all docSet, err error) {
 		}
 	}
 	return all, nil
+}
+
+// between returns the messages that have one of the grams from first to last;
+// buf is storage.
+func (b *block) between(first, last gram, buf *[]byte) (any docSet, err error) {
+	i, found := slices.BinarySearchFunc(b.table, first, func(p page, g gram) int { return int(p.first) - int(g) })
+	if !found && i > 0 {
+		i--
+	}
+	for ; i < len(b.table) && b.table[i].first <= last; i++ {
+		raw, err := b.section(b.table[i].extent, *buf)
+		if err != nil {
+			return docSet{}, err
+		}
+		*buf = raw
+		for len(raw) > 0 {
+			at, l, rest, err := cutList(raw)
+			if err != nil {
+				return docSet{}, err
+			}
+			if at > last {
+				return any, nil
+			}
+			if at >= first {
+				if err := l.each(func(doc int) { any.add(doc) }); err != nil {
+					return docSet{}, err
+				}
+			}
+			raw = rest
+		}
+	}
+	return any, nil
 }
 
 // list adds the messages that have a gram to a set.

@@ -13,5 +13,6 @@
 // the list of messages in which they do, and the texts of some header fields
 // whole. A text that is sought can only be in the messages that have all of
 // its groups of three bytes: the others are certain not to match, and those
-// are read.
+// are read. The end of a text counts as bytes of its own, so that each one or
+// two bytes of it begin a group: texts as short need no reading at all.
 package search

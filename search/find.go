@@ -88,15 +88,34 @@ func (r *Reader) HasField(name string, text []byte) (bool, error) {
 // body all of text.
 func (r *Reader) HasTexts(body, text [][]byte) (bool, error) {
 	var f finder
+	err := r.find(&f, body, text)
+	return err == nil && f.done(), err
+}
+
+// FindTexts calls found for each text that is there: of text, by its index, if
+// header or body has it; of body, by its index behind those of text, if the
+// body has it. The message is read once, and only as far as something is left
+// to find.
+func (r *Reader) FindTexts(body, text [][]byte, found func(i int)) error {
+	var f finder
+	if err := r.find(&f, body, text); err != nil {
+		return err
+	}
+	for i := range f.needles {
+		if f.needles[i].found {
+			found(i)
+		}
+	}
+	return nil
+}
+
+func (r *Reader) find(f *finder, body, text [][]byte) error {
 	f.seek(text)
 	if len(text) > 0 {
-		if err := r.headerTexts(&f); err != nil {
-			return false, err
+		if err := r.headerTexts(f); err != nil {
+			return err
 		}
 	}
 	f.seek(body)
-	if err := r.bodyTexts(&f); err != nil {
-		return false, err
-	}
-	return f.done(), nil
+	return r.bodyTexts(f)
 }

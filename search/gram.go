@@ -22,7 +22,7 @@ type gramSet struct {
 	list  []gram
 	over  bool // there were more than maxGrams
 
-	last   gram // the last two bytes of a text that goes on
+	last   gram // the last two bytes of a text that goes on, and more above
 	behind int  // how many they are, up to 2
 }
 
@@ -43,18 +43,33 @@ func (s *gramSet) text(folded []byte, last bool) {
 			n++
 			continue
 		}
-		k := g | s.space
-		if w := &s.seen[k>>6]; *w>>(k&63)&1 == 0 {
-			*w |= 1 << (k & 63)
-			s.list = append(s.list, k)
+		s.add(g)
+	}
+	if last {
+		// What ends the text: so that every byte and every two bytes of it
+		// begin a gram.
+		if n > 0 {
+			s.add(g&0xff<<16 | textEnd<<8 | textEnd)
 		}
+		if n > 1 {
+			s.add(g&0xffff<<8 | textEnd)
+		}
+		g, n = 0, 0
 	}
 	s.over = s.over || len(s.list) > maxGrams
 	s.last, s.behind = g, n
-	if last {
-		s.last, s.behind = 0, 0
+}
+
+func (s *gramSet) add(g gram) {
+	k := g | s.space
+	if w := &s.seen[k>>6]; *w>>(k&63)&1 == 0 {
+		*w |= 1 << (k & 63)
+		s.list = append(s.list, k)
 	}
 }
+
+// textEnd stands behind the end of a text. It is in no folded text.
+const textEnd = 0xff
 
 // maxSought is how many grams of one sought text are looked up. More narrow
 // little further.
@@ -78,4 +93,16 @@ func gramsOf(text []byte, space gram) []gram {
 		}
 	}
 	return list
+}
+
+// shortRange are the first and the last of the grams that begin with a text of
+// one or two bytes: a message that has one of them has the text, and the other
+// way round.
+func shortRange(text []byte, space gram) (first, last gram) {
+	first = space | gram(text[0])<<16
+	if len(text) == 1 {
+		return first, first | 0xffff
+	}
+	first |= gram(text[1]) << 8
+	return first, first | 0xff
 }

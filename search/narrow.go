@@ -52,7 +52,7 @@ func (t *Term) isOpen() bool {
 	if t.In == InField {
 		return t.column() < 0 && len(t.grams()) == 0
 	}
-	return len(t.Text) < 3
+	return len(t.Text) == 0
 }
 
 // column is the column that has the field, -1 if there is none.
@@ -85,21 +85,30 @@ func (q *asker) ask(b *block, t *Term) (a answer, err error) {
 		b.addMarked(&a.maybe, markNoGrams)
 		return a, err
 	}
-	found, err := b.having(gramsOf(t.Text, inBody), &q.page)
+	found, err := q.having(b, t.Text, inBody)
 	if err == nil && t.In == InText {
 		var header docSet
-		header, err = b.having(gramsOf(t.Text, inHeader), &q.page)
+		header, err = q.having(b, t.Text, inHeader)
 		for w := range found {
 			found[w] |= header[w]
 		}
 	}
-	if len(t.Text) == 3 { // the text is the gram
+	if len(t.Text) <= 3 { // a gram, or the beginning of some
 		a.yes = found
 	} else {
 		a.maybe = found
 	}
 	b.addMarked(&a.maybe, markNoGrams)
 	return a, err
+}
+
+// having returns the messages that have what the grams of a text say of it.
+func (q *asker) having(b *block, text []byte, space gram) (docSet, error) {
+	if len(text) > 2 {
+		return b.having(gramsOf(text, space), &q.page)
+	}
+	first, last := shortRange(text, space)
+	return b.between(first, last, &q.page)
 }
 
 // addMarked adds the messages that have a mark.

@@ -53,7 +53,16 @@ func sameStart[T any](a, b []T) bool {
 
 // updated returns where b differs from a, which is not longer.
 func updated(a, b []ModSeq) []int {
-	var out []int
+	n := 0
+	for i, m := range a {
+		if b[i] != m {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make([]int, 0, n)
 	for i, m := range a {
 		if b[i] != m {
 			out = append(out, i)

@@ -25,7 +25,7 @@ func (s *Store) Recipient(ctx context.Context, a mail.Address) (Entry, error) {
 		return k.entry, k.err
 	}
 	e, err := s.Lookup(ctx, a)
-	if err == nil && (e.Account != nil && e.Account.Quota > 0 || e.Alias != nil && len(e.Alias.Targets) > directoryTargets) {
+	if err == nil && (e.Account != nil && e.Account.Quota+e.Account.QuotaCount > 0 || e.Alias != nil && len(e.Alias.Targets) > directoryTargets) {
 		return e, nil
 	}
 	s.known.add(k, e, err)

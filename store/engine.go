@@ -14,8 +14,12 @@ import (
 type Engine interface {
 	Directory
 	Mailboxes
+	Sharing
 	Messages
 	Queue
+	Journeys
+	Transport
+	Keys
 
 	// Feed announces what this engine committed, in commit order.
 	Feed() *Feed
@@ -44,7 +48,9 @@ type Directory interface {
 	Account(ctx context.Context, id AccountID) (Account, error)
 	SetCredential(ctx context.Context, id AccountID, c Credential) error
 	SetDisabled(ctx context.Context, id AccountID, disabled bool) error
-	SetQuota(ctx context.Context, id AccountID, bytes int64) error
+	// SetQuota limits an account's bytes and messages, 0 not; what is there
+	// already stays.
+	SetQuota(ctx context.Context, id AccountID, bytes, messages int64) error
 	// Credential finds what a login is compared with: NotFound.
 	Credential(ctx context.Context, a mail.Address) (Account, Credential, error)
 
@@ -65,6 +71,9 @@ type Mailboxes interface {
 	Mailbox(ctx context.Context, a AccountID, name string) (Mailbox, error) // NotFound
 	// Create makes a mailbox and subscribes nothing: Exists, Invalid.
 	Create(ctx context.Context, a AccountID, name string, use Use) (Mailbox, error)
+	// SetUse gives a mailbox another special use (RFC 6154 §5.4): Exists if
+	// another mailbox of the account has it.
+	SetUse(ctx context.Context, a AccountID, name string, use Use) error
 	// Delete removes a mailbox and its messages, not its children (RFC 9051
 	// §6.3.5): NotFound, Denied for INBOX.
 	Delete(ctx context.Context, a AccountID, name string) error
@@ -94,9 +103,18 @@ type Messages interface {
 	// Append stores a message as IMAP does: no prefix, any flags, a date
 	// (RFC 9051 §6.3.12).
 	Append(ctx context.Context, op OpID, box MailboxID, b Body, f Flags, received time.Time) (Filed, error)
+	// AppendAll stores several messages in the order given, all or none (RFC
+	// 3502).
+	AppendAll(ctx context.Context, op OpID, box MailboxID, msgs []NewMessage) ([]Filed, error)
+	// Replace stores a message in the mailbox to and expunges the message uid
+	// of the mailbox from, both or neither (RFC 8508): Expunged if uid is not
+	// there. What goes makes room in the quota for what comes.
+	Replace(ctx context.Context, op OpID, from MailboxID, uid UID, to MailboxID, m NewMessage) (Filed, error)
 	// Copy copies or moves messages, in ascending order of UID; UIDs that
 	// are gone are passed over. Into the same mailbox is allowed.
 	Copy(ctx context.Context, op OpID, from MailboxID, uids UIDSet, to MailboxID, move bool) (CopyResult, error)
+	// CopyWithout is Copy for messages that arrive without the flags in drop.
+	CopyWithout(ctx context.Context, op OpID, from MailboxID, uids UIDSet, to MailboxID, move bool, drop FlagMask) (CopyResult, error)
 	// SetFlags changes flags. Messages whose ModSeq is above unchangedSince
 	// are left alone and reported (RFC 7162 §3.1.3); Unconditional changes
 	// all. A message whose flags stay the same keeps its ModSeq.
@@ -131,6 +149,19 @@ type Queue interface {
 	// itself after ttl: then they are due again, and when another has leased
 	// them Finish fails.
 	Lease(ctx context.Context, owner, dest string, now time.Time, ttl time.Duration, max int) (*Leased, error)
+	// LeaseSeveral is Lease of up to messages messages, oldest first; empty if
+	// none is due.
+	LeaseSeveral(ctx context.Context, owner, dest string, now time.Time, ttl time.Duration, max, messages int) ([]*Leased, error)
+	// LeaseMessage is Lease of one message's recipients at dest.
+	LeaseMessage(ctx context.Context, owner, dest string, id OutID, now time.Time, ttl time.Duration, max int) (*Leased, error)
+	// CloseDest has nothing at dest due before until, however much waits there:
+	// it cannot be spoken with, now fails times in a row. A zero until opens
+	// it again, as OutRetry and OutRelease do.
+	CloseDest(ctx context.Context, dest string, until time.Time, fails int) error
+	// Late returns up to max messages whose recipients at dest were due but
+	// for the closing of dest, and whose sender has to be told: that they
+	// have expired, or that they are late if they were created by then.
+	Late(ctx context.Context, dest string, now, created time.Time, max int) ([]OutID, error)
 	// Finish writes the outcome of leased recipients and accepts the notices
 	// that tell senders of it, in one transaction: each outcome has exactly
 	// one notice, also after a crash. Recipients whose fence has moved on
@@ -143,10 +174,17 @@ type Queue interface {
 	FetchOutgoing(ctx context.Context, id OutID, fn func(*Content) error) error
 
 	// Outgoing lists recipients in the queue with their messages, oldest
-	// first.
+	// first. Those at a closed destination are due when it opens.
 	Outgoing(ctx context.Context, f OutFilter) ([]Leased, error)
+	// Suppressions lists the addresses that nothing is sent to, and those
+	// that mail has come back from.
+	Suppressions(ctx context.Context) ([]Suppression, error)
+	// Suppress has nothing sent to an address until s.Until.
+	Suppress(ctx context.Context, s Suppression) error
+	// Unsuppress forgets an address: NotFound.
+	Unsuppress(ctx context.Context, a mail.Address) error
 	// Act does a to the recipients that f selects and returns to how many.
-	// OutRetry and OutDrop pass over those that a worker has leased, OutHold
+	// OutRetry, OutDrop and OutBounce pass over those that a worker has leased, OutHold
 	// and OutRelease those that are held already, or are not. Of very many
 	// recipients some may be done, and counted, when it fails.
 	Act(ctx context.Context, f OutFilter, a OutAction, now time.Time) (int, error)

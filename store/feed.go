@@ -17,6 +17,8 @@ const (
 	OutgoingDue                        // Dest has work
 	AccountChanged                     // made, disabled, given a password, removed
 	DirectoryChanged                   // a domain or an alias came, went or was replaced
+	Annotated                          // the annotation Name of Mailbox, or of the server; only Who's if that is not 0
+	RightsChanged                      // what Who, or with 0 anyone, may do in Mailbox
 )
 
 // Change is one announcement on the feed. It is a hint, never the truth:
@@ -30,6 +32,7 @@ type Change struct {
 	Name    string
 	OldName string
 	Dest    string
+	Who     AccountID
 }
 
 // Feed hands changes to whoever subscribed. It never waits for a reader: one

@@ -111,6 +111,26 @@ func (r *Rows) AppendFrom(o *Rows, i int) {
 	r.ThreadID = append(r.ThreadID, o.ThreadID[i])
 }
 
+// AppendRange adds the messages from index i to below j of o, which is another
+// list.
+func (r *Rows) AppendRange(o *Rows, i, j int) {
+	r.UID = append(r.UID, o.UID[i:j]...)
+	r.ModSeq = append(r.ModSeq, o.ModSeq[i:j]...)
+	r.System = append(r.System, o.System[i:j]...)
+	from, to := uint32(0), uint32(0) // the set before; neighbours mostly have the same
+	for _, set := range o.Set[i:j] {
+		if set != from {
+			from, to = set, r.Number(o.Keywords(set))
+		}
+		r.Set = append(r.Set, to)
+	}
+	r.Size = append(r.Size, o.Size[i:j]...)
+	r.Received = append(r.Received, o.Received[i:j]...)
+	r.Saved = append(r.Saved, o.Saved[i:j]...)
+	r.EmailID = append(r.EmailID, o.EmailID[i:j]...)
+	r.ThreadID = append(r.ThreadID, o.ThreadID[i:j]...)
+}
+
 // Grow makes room for n more messages.
 func (r *Rows) Grow(n int) {
 	r.UID = grow(r.UID, n)
@@ -233,20 +253,7 @@ func (r *Rows) appendAll(o *Rows, i int) {
 	r.Saved = widen(r.Saved, n)
 	r.EmailID = widen(r.EmailID, n)
 	r.ThreadID = widen(r.ThreadID, n)
-	r.UID = append(r.UID, o.UID[i:]...)
-	r.ModSeq = append(r.ModSeq, o.ModSeq[i:]...)
-	r.System = append(r.System, o.System[i:]...)
-	for _, set := range o.Set[i:] {
-		if set != 0 {
-			set = r.Number(o.Keywords(set))
-		}
-		r.Set = append(r.Set, set)
-	}
-	r.Size = append(r.Size, o.Size[i:]...)
-	r.Received = append(r.Received, o.Received[i:]...)
-	r.Saved = append(r.Saved, o.Saved[i:]...)
-	r.EmailID = append(r.EmailID, o.EmailID[i:]...)
-	r.ThreadID = append(r.ThreadID, o.ThreadID[i:]...)
+	r.AppendRange(o, i, o.Len())
 }
 
 // widen makes room for n more in s, and if it has to move for 1/16 besides.

@@ -18,6 +18,7 @@ type Store struct {
 	Engine
 	views *viewCache
 	known *known
+	notes *notes
 }
 
 // New returns a Store on e.
@@ -25,11 +26,21 @@ func New(e Engine, o Options) *Store {
 	if o.ViewBytes <= 0 {
 		o.ViewBytes = defaultViewBytes
 	}
-	return &Store{Engine: e, views: newViewCache(e, o.ViewBytes), known: newKnown(e)}
+	return &Store{Engine: e, views: newViewCache(e, o.ViewBytes), known: newKnown(e), notes: newNotes(e)}
 }
 
 // View returns the newest snapshot of a mailbox: NotFound if it is gone. All
 // callers share it, and while nothing changes they get the same pointer.
 func (s *Store) View(ctx context.Context, id MailboxID) (*View, error) {
 	return s.views.get(ctx, id)
+}
+
+// SetFlags is the engine's. What it has written need not be read again for the
+// mailbox's view.
+func (s *Store) SetFlags(ctx context.Context, box MailboxID, uids UIDSet, c FlagChange, unchangedSince ModSeq) (FlagResult, error) {
+	r, err := s.Engine.SetFlags(ctx, box, uids, c, unchangedSince)
+	if err == nil && r.Before > 0 {
+		s.views.follow(box, r.Before, r.Delta)
+	}
+	return r, err
 }

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
+	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"sort"
 	"time"
 
@@ -91,6 +94,22 @@ const (
 type FlagChange struct {
 	Mode  FlagMode
 	Flags Flags
+	Keep  FlagMask // these stay as they are
+}
+
+// FlagMask is a set of flags: system flags, and all keywords or none.
+type FlagMask struct {
+	System   System
+	Keywords bool
+}
+
+// Keep returns now with the flags of m as they are in was.
+func (m FlagMask) Keep(was, now Flags) Flags {
+	now.System = now.System&^m.System | was.System&m.System
+	if m.Keywords {
+		now.Keywords = was.Keywords
+	}
+	return now
 }
 
 // Unconditional is the unchangedSince of a SetFlags without a condition.
@@ -140,6 +159,43 @@ func (s UIDSet) All() iter.Seq[UID] {
 	}
 }
 
+// plus returns the union of s and o.
+func (s UIDSet) plus(o UIDSet) UIDSet {
+	all := append(append(make(UIDSet, 0, len(s)+len(o)), s...), o...)
+	slices.SortFunc(all, func(a, b UIDRange) int { return cmp.Compare(a.Lo, b.Lo) })
+	var out UIDSet
+	for _, r := range all {
+		if n := len(out); n > 0 && (out[n-1].Hi == MaxUID || r.Lo <= out[n-1].Hi+1) {
+			out[n-1].Hi = max(out[n-1].Hi, r.Hi)
+		} else {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// minus returns what of s is not in o.
+func (s UIDSet) minus(o UIDSet) UIDSet {
+	var out UIDSet
+	for _, r := range s {
+		i := sort.Search(len(o), func(i int) bool { return o[i].Hi >= r.Lo })
+		for ; i < len(o) && o[i].Lo <= r.Hi && r.Lo <= r.Hi; i++ {
+			if o[i].Lo > r.Lo {
+				out = append(out, UIDRange{r.Lo, o[i].Lo - 1})
+			}
+			if o[i].Hi >= r.Hi {
+				r.Lo, r.Hi = 1, 0
+				break
+			}
+			r.Lo = o[i].Hi + 1
+		}
+		if r.Lo <= r.Hi {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // Body is message bytes on their way in, CRLF line ends, never changed from
 // here on. *bytes.Reader is one, *spool.Buffer another. The caller keeps it
 // readable until the call that took it returns. One that can have the whole
@@ -158,6 +214,13 @@ func InMemory(b Body) []byte {
 	return nil
 }
 
+// NewMessage is a message to be stored as it is. A zero Received is now.
+type NewMessage struct {
+	Body     Body
+	Flags    Flags
+	Received time.Time
+}
+
 // Range is the bytes [From, To) of a body.
 type Range struct{ From, To int64 }
 
@@ -171,6 +234,31 @@ type Acceptance struct {
 	Cut      []Range // ranges of the body that readers do not see; ascending, disjoint
 	Local    []LocalRcpt
 	Outgoing []NewOutgoing
+	Events   []Event    // how it came; the engine adds where it went
+	Limit    *SendLimit // nil for none
+}
+
+// SendLimit bounds what an account submits in a day (UTC); zero fields bound
+// nothing. An acceptance that goes beyond fails with a *SendLimitError.
+type SendLimit struct {
+	Account  AccountID
+	Messages int
+	Fresh    int // recipients elsewhere to whom it has not sent before
+}
+
+// SendLimitError says which limit an account has reached.
+type SendLimitError struct {
+	Limit  int
+	Fresh  bool // of recipients, not of messages
+	Always bool // this message alone is beyond it
+}
+
+func (e *SendLimitError) Error() string {
+	what := "messages a day"
+	if e.Fresh {
+		what = "new recipients a day"
+	}
+	return fmt.Sprintf("the account's limit is %d %s", e.Limit, what)
 }
 
 // LocalRcpt files a message into a mailbox.
@@ -180,6 +268,7 @@ type LocalRcpt struct {
 	Prefix   []byte // header fields of ours put before the body, CRLF line ends
 	Flags    Flags
 	Received time.Time
+	To       []mail.Address // the envelope's recipients that led here, for the journey
 }
 
 // NewOutgoing is one message on its way out. One acceptance has several only
@@ -190,6 +279,7 @@ type NewOutgoing struct {
 	Prefix   []byte
 	Expires  time.Time
 	Due      time.Time
+	Via      []string // for the journey: the address that led to Envelope.Rcpts[i], if it is another; may be short
 }
 
 // Filed says where a local recipient's message went.
@@ -236,6 +326,11 @@ type CopyResult struct {
 type FlagResult struct {
 	ModSeq   ModSeq // of the messages that were changed
 	Modified UIDSet // left alone because they had changed since (RFC 7162 §3.1.3)
+
+	// Delta is what Changes would have told after Before, had nobody else
+	// changed the mailbox since. Before is 0 if the engine does not tell.
+	Before ModSeq
+	Delta  Delta
 }
 
 // Content is one stored message as it is served: Prefix, then the body less
@@ -271,15 +366,16 @@ type Credential struct {
 
 // Account is a user of this server.
 type Account struct {
-	ID       AccountID
-	Address  mail.Address
-	Admin    bool
-	Disabled bool  // no login, mail is refused temporarily
-	Quota    int64 // bytes; 0 is unlimited
-	Bytes    int64
-	Count    int64
-	ModSeq   ModSeq
-	Created  time.Time
+	ID         AccountID
+	Address    mail.Address
+	Admin      bool
+	Disabled   bool  // no login, mail is refused temporarily
+	Quota      int64 // bytes; 0 is unlimited
+	QuotaCount int64 // messages; 0 is unlimited
+	Bytes      int64
+	Count      int64
+	ModSeq     ModSeq
+	Created    time.Time
 }
 
 type NewAccount struct {
@@ -287,6 +383,7 @@ type NewAccount struct {
 	Credential Credential
 	Admin      bool
 	Quota      int64
+	QuotaCount int64
 }
 
 // Alias sends an address's mail on to others, local or remote. An alias with
@@ -323,28 +420,34 @@ type Outgoing struct {
 
 // OutRcpt is one recipient of an outgoing message, until its outcome is final.
 type OutRcpt struct {
-	ID        RcptID
-	Out       OutID
-	Recipient mail.Recipient
-	Dest      string // the domain that its mail goes to, lower-case A-labels
-	State     RcptState
-	Due       time.Time
-	Tries     int    // attempts made
-	Last      string // the last outcome, one line, for people
-	LastAt    time.Time
-	Delayed   bool  // a notice of delay went out
-	Fence     int64 // raised by each lease
+	ID         RcptID
+	Out        OutID
+	Recipient  mail.Recipient
+	Dest       string // the domain that its mail goes to, lower-case A-labels
+	State      RcptState
+	Due        time.Time
+	Tries      int    // attempts made
+	Last       string // the last outcome, one line, for people
+	LastAt     time.Time
+	Delayed    bool      // a notice of delay went out
+	Doomed     bool      // an operator gave it up: it is returned to the sender
+	Suppressed time.Time // until when nothing is sent to this address; see Suppression
+	Fence      int64     // raised by each lease
 }
 
 // Dest is a destination with work due.
 type Dest struct {
-	Name string
-	Due  time.Time // of its earliest active recipient
+	Name  string
+	Due   time.Time // of its earliest active recipient, or when it is open again
+	Fails int       // how often in a row it could not be spoken with
 }
 
 // Leased is one message for recipients at one destination, ours until the
 // lease ends.
 type Leased struct {
+	// Content is the message if it is still in memory, from its acceptance a
+	// moment ago; nil if FetchOutgoing has to read it.
+	Content *Content
 	Outgoing
 	Rcpts []OutRcpt
 }
@@ -356,17 +459,42 @@ type RcptOutcome struct {
 	Done    bool // delivered, bounced or expired: the row goes
 	Due     time.Time
 	Last    string
-	Attempt bool // counts as an attempt
-	Delayed bool // a notice of delay goes out with this
+	Attempt bool     // counts as an attempt
+	Delayed bool     // a notice of delay goes out with this
+	Events  []Event  // for the message's journey; what concerns several recipients stands with one
+	Refused *Refused // the address was refused for good; nil if not
+}
+
+// Refused counts an address that was refused for good: after so many times,
+// each less than For after the one before, nothing is sent to it For long.
+type Refused struct {
+	Reason string
+	After  int
+	For    time.Duration
+}
+
+// Suppression is an address elsewhere that nothing is sent to, or soon will
+// be.
+type Suppression struct {
+	Address mail.Address
+	Until   time.Time // zero: not yet
+	Refused int       // how often mail to it came back
+	At      time.Time // for the last time, or when an operator put it here
+	Reason  string
 }
 
 // OutFilter selects outgoing recipients; zero fields select all.
 type OutFilter struct {
-	IDs   []RcptID
-	Out   OutID
-	Dest  string
-	State *RcptState
-	Limit int
+	IDs     []RcptID
+	Out     OutID
+	Message mail.ID
+	Dest    string
+	State   *RcptState
+	Rcpt    string    // in the recipient's address, in any case
+	Sender  string    // in the sender's
+	Last    string    // in the last outcome
+	Before  time.Time // accepted then or earlier
+	Limit   int
 }
 
 // OutAction is what an operator does to outgoing recipients.
@@ -377,4 +505,5 @@ const (
 	OutHold                     // not until released
 	OutRelease                  // active again, due now
 	OutDrop                     // gone, without a notice
+	OutBounce                   // due now, and not to be sent but returned: see OutRcpt.Doomed
 )

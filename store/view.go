@@ -66,6 +66,12 @@ func (v *View) KeywordSets() []string {
 // At returns what is known of the message at index i.
 func (v *View) At(i int) Row { return v.rows.At(i) }
 
+// Flags returns the flags of the message at index i.
+func (v *View) Flags(i int) Flags { return v.rows.Flags(i) }
+
+// ModSeqOf returns the ModSeq of the message at index i.
+func (v *View) ModSeqOf(i int) ModSeq { return v.rows.ModSeq[i] }
+
 // Index returns the index of the message with the UID u. If there is none, ok
 // is false and i is where it would be: the index of the next higher UID.
 func (v *View) Index(u UID) (i int, ok bool) { return v.rows.Index(u) }
@@ -143,22 +149,30 @@ func (v *View) update(rows *Rows, n int) bool {
 	r.System = slices.Clone(r.System)
 	ownSets := false
 	at := 0
+	from, set := uint32(0), uint32(0) // the set before; neighbours mostly have the same
 	for k := range n {
-		i, ok := slices.BinarySearch(r.UID[at:], rows.UID[k])
-		if !ok {
-			return false
+		if at == len(r.UID) || r.UID[at] != rows.UID[k] {
+			i, ok := slices.BinarySearch(r.UID[at:], rows.UID[k])
+			if !ok {
+				return false
+			}
+			at += i
 		}
-		at += i
-		r.ModSeq[at] = rows.ModSeq[k]
-		r.System[at] = rows.System[k]
-		set := r.Number(rows.Keywords(rows.Set[k]))
-		if set == r.Set[at] {
+		i := at
+		at++ // most likely that is the next
+		r.ModSeq[i] = rows.ModSeq[k]
+		r.System[i] = rows.System[k]
+		if rows.Set[k] != from {
+			from = rows.Set[k]
+			set = r.Number(rows.Keywords(from))
+		}
+		if set == r.Set[i] {
 			continue
 		}
 		if !ownSets {
 			r.Set, ownSets = slices.Clone(r.Set), true
 		}
-		r.Set[at] = set
+		r.Set[i] = set
 	}
 	return true
 }

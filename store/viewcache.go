@@ -67,7 +67,7 @@ func (c *viewCache) get(ctx context.Context, id MailboxID) (*View, error) {
 		}
 		return nil, err
 	}
-	c.keep(e, v)
+	c.keep(e, v, true)
 	return v, nil
 }
 
@@ -126,11 +126,42 @@ func (c *viewCache) read(ctx context.Context, id MailboxID, old *View) (*View, e
 	return newView(d), nil
 }
 
-// keep makes v the view of e and lets the least recently used ones go.
-func (c *viewCache) keep(e *viewEntry, v *View) {
+// follow applies a change that was committed to the view of a mailbox, if that
+// one is at the moment before it. No caller may rely on it: what else was
+// committed meanwhile is not in it, so get asks the engine all the same.
+func (c *viewCache) follow(id MailboxID, before ModSeq, d Delta) {
+	c.mu.Lock()
+	e := c.entries[id]
+	c.mu.Unlock()
+	if e == nil {
+		return
+	}
+	select {
+	case <-e.refresh:
+	default: // somebody reads the change, or what came after it
+		return
+	}
+	defer func() { e.refresh <- struct{}{} }()
+	c.mu.Lock()
+	old := e.view
+	c.mu.Unlock()
+	if old == nil || old.ModSeq() != before {
+		return
+	}
+	if v := old.advance(d); v != nil {
+		c.keep(e, v, false)
+	}
+}
+
+// keep makes v the view of e, which a refresh has brought or not, and lets the
+// least recently used ones go.
+func (c *viewCache) keep(e *viewEntry, v *View, refreshed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e.view, e.fresh = v, e.started
+	e.view = v
+	if refreshed {
+		e.fresh = e.started
+	}
 	switch {
 	case c.entries[e.id] != e:
 		return // forgotten meanwhile: this caller and those behind it still get v

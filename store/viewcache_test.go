@@ -197,3 +197,28 @@ func waitFor(t *testing.T, cond func() bool) {
 		}
 	}
 }
+
+// A change that is told moves the view on only from the moment before it, and
+// what is newest is asked of the engine all the same.
+func TestStoreViewFollows(t *testing.T) {
+	b := &boxes{reads: map[int64][]ModSeq{}, modseq: 5}
+	s := New(b, Options{})
+	id := MailboxID{1, 3}
+	change := Delta{Mailbox: Mailbox{ID: id, UIDValidity: 1, ModSeq: 6, Total: 3}, Changed: RowsOf(row(2, 6, Seen, "k"))}
+	s.views.follow(id, 5, change) // there is none yet
+	view(t, s, 3)
+	for _, before := range []ModSeq{4, 6} {
+		if s.views.follow(id, before, change); s.views.entries[id].view.ModSeq() != 5 {
+			t.Errorf("a view at 5 took a change after %d", before)
+		}
+	}
+	s.views.follow(id, 5, change)
+	b.modseq = 6
+	w := view(t, s, 3)
+	if w.ModSeq() != 6 || w.At(1).Flags != (Flags{System: Seen, Keywords: "k"}) || w.At(0).ModSeq != 1 {
+		t.Errorf("%+v, %+v", w.Mailbox(), w.At(1))
+	}
+	if got := b.calls(3); len(got) != 2 || got[1] != 6 {
+		t.Errorf("the engine was asked since %v", got)
+	}
+}

@@ -16,6 +16,8 @@ type prepared struct {
 	body  *newBody
 	local []newMessage
 	out   []newOut
+
+	journey []byte // its events, but for the writer's
 }
 
 // newOut is an outgoing row with its ids.
@@ -45,10 +47,17 @@ func (e *Engine) Accept(ctx context.Context, a *store.Acceptance) (store.Accepte
 	if err != nil {
 		return done, err
 	}
+	e.fresh.add(p, e.now()) // a worker may ask for it before the commit has come back to us
 	err = e.write(ctx, "accept", func(t *tx) (err error) {
 		done, err = e.accept(t, p)
 		return err
 	}, p.body)
+	if errors.Is(err, store.ErrUnknown) && a.Op == "" {
+		done, err = e.acceptUnlessDone(ctx, p, done)
+	}
+	if err != nil || done.Again {
+		e.fresh.drop(p)
+	}
 	if err == nil && done.Again {
 		e.dropBody(p.body, errDoneBefore)
 	} else {
@@ -58,6 +67,20 @@ func (e *Engine) Accept(ctx context.Context, a *store.Acceptance) (store.Accepte
 		return store.Accepted{}, err
 	}
 	return done, nil
+}
+
+// acceptUnlessDone is accept after a commit of it whose outcome is unknown:
+// the body's id, which no other has, tells whether that took place.
+func (e *Engine) acceptUnlessDone(ctx context.Context, p *prepared, before store.Accepted) (done store.Accepted, err error) {
+	err = e.write(ctx, "accept", func(t *tx) error {
+		var there bool
+		err := t.get("SELECT EXISTS (SELECT 1 FROM body WHERE id = ?1)", args(p.body.ID), &there)
+		if done = before; err == nil && !there {
+			done, err = e.accept(t, p)
+		}
+		return err
+	}, p.body)
+	return done, err
 }
 
 var errDoneBefore = errors.New("done before")
@@ -95,6 +118,7 @@ func (e *Engine) prepare(ctx context.Context, a *store.Acceptance) (*prepared, e
 		p.out[i].size = int64(len(o.Prefix)) + body.served
 		p.out[i].sum = sumOf(body.Hash[:], o.Prefix, body.cut, p.out[i].size)
 	}
+	p.journey = journeyBegin(p, now)
 	return p, nil
 }
 
@@ -130,6 +154,9 @@ func (e *Engine) accept(t *tx, p *prepared) (store.Accepted, error) {
 		done.Again = found
 		return done, err
 	}
+	if err := checkLimit(t, p); err != nil {
+		return store.Accepted{}, err
+	}
 	t.filing.addBody(p.body, len(p.local)+len(p.out))
 	for i := range p.local {
 		m := p.local[i]
@@ -144,6 +171,9 @@ func (e *Engine) accept(t *tx, p *prepared) (store.Accepted, error) {
 		return store.Accepted{}, err
 	}
 	done.Out = out
+	if p.ID != "" {
+		t.filing.addJourney(journeyOf(t, p, done.Filed))
+	}
 	return done, opRecord(t, 0, p.Op, "accept", &done)
 }
 
@@ -163,7 +193,7 @@ func insertOutgoing(t *tx, p *prepared) ([]store.OutID, error) {
 func insertOut(t *tx, p *prepared, i int) error {
 	n, o := &p.out[i], &p.Outgoing[i]
 	env := &o.Envelope
-	_, err := t.exec(`INSERT INTO out (id, acct, body, size, sum, origin, sender_local, sender_host, body_type,
+	err := t.run(`INSERT INTO out (id, acct, body, size, sum, origin, sender_local, sender_host, body_type,
 			utf8, require_tls, ret, envid, created, expires, prefix, cut)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)`,
 		n.id, int64(o.Account), p.body.ID, n.size, n.sum, string(p.ID), env.From.Local, env.From.Domain, string(env.Body),
@@ -177,7 +207,7 @@ func insertOut(t *tx, p *prepared, i int) error {
 	}
 	woken := map[string]bool{}
 	for j, r := range env.Rcpts {
-		_, err := t.exec("INSERT INTO out_rcpt (id, out, dest, local, host, notify, orcpt, due) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+		err := t.run("INSERT INTO out_rcpt (id, out, dest, local, host, notify, orcpt, due) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 			n.rcpts[j].id, n.id, n.rcpts[j].dest, r.Addr.Local, r.Addr.Domain, int64(r.Notify), r.ORcpt, due)
 		if err != nil {
 			return err
@@ -194,8 +224,8 @@ func insertOut(t *tx, p *prepared, i int) error {
 
 // wakeDest notes that dest has a recipient due at due.
 func wakeDest(t *tx, dest string, due int64) error {
-	_, err := t.exec(`INSERT INTO dest (name, due) VALUES (?1, ?2)
-		ON CONFLICT (name) DO UPDATE SET due = min(ifnull(due, excluded.due), excluded.due)`, dest, due)
+	err := t.run(`INSERT INTO dest (name, due) VALUES (?1, ?2)
+		ON CONFLICT (name) DO UPDATE SET due = max(min(ifnull(due, excluded.due), excluded.due), open_until)`, dest, due)
 	t.publish(store.Change{Kind: store.OutgoingDue, Dest: dest})
 	return err
 }

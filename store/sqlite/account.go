@@ -29,7 +29,7 @@ func standardMailboxes() []standardMailbox {
 // AddAccount makes an account with its mailboxes.
 func (e *Engine) AddAccount(ctx context.Context, a store.NewAccount) (store.Account, error) {
 	const op = "add account"
-	if a.Address.Local == "" || a.Address.Domain == "" || a.Quota < 0 {
+	if a.Address.Local == "" || a.Address.Domain == "" || a.Quota < 0 || a.QuotaCount < 0 {
 		return store.Account{}, store.Errorf(store.Invalid, op, "address %q, quota %d", a.Address.String(), a.Quota)
 	}
 	var made store.Account
@@ -41,7 +41,7 @@ func (e *Engine) AddAccount(ctx context.Context, a store.NewAccount) (store.Acco
 		if err := addCredential(t, id, a.Credential); err != nil {
 			return err
 		}
-		if _, err := t.exec("INSERT INTO acct (id, quota) VALUES (?1, ?2)", int64(id), a.Quota); err != nil {
+		if _, err := t.exec("INSERT INTO acct (id, quota, quota_count) VALUES (?1, ?2, ?3)", int64(id), a.Quota, a.QuotaCount); err != nil {
 			return err
 		}
 		for _, m := range standardMailboxes() {
@@ -94,14 +94,14 @@ func addCredential(t *tx, id store.AccountID, c store.Credential) error {
 }
 
 // accountColumns is what scanAccount reads.
-const accountColumns = `SELECT a.id, d.local, d.host, a.admin, a.disabled, a.created, m.quota, m.bytes, m.count, m.modseq
+const accountColumns = `SELECT a.id, d.local, d.host, a.admin, a.disabled, a.created, m.quota, m.quota_count, m.bytes, m.count, m.modseq
 	FROM account a JOIN address d ON d.key = a.address JOIN acct m ON m.id = a.id`
 
 func scanAccount(scan func(...any) error) (store.Account, error) {
 	var a store.Account
 	var created int64
 	err := scan(&a.ID, &a.Address.Local, &a.Address.Domain, &a.Admin, &a.Disabled, &created,
-		&a.Quota, &a.Bytes, &a.Count, &a.ModSeq)
+		&a.Quota, &a.QuotaCount, &a.Bytes, &a.Count, &a.ModSeq)
 	a.Created = fromMicros(created)
 	return a, err
 }
@@ -173,14 +173,14 @@ func (e *Engine) SetDisabled(ctx context.Context, id store.AccountID, disabled b
 	})
 }
 
-// SetQuota limits an account's bytes; what is there already stays.
-func (e *Engine) SetQuota(ctx context.Context, id store.AccountID, bytes int64) error {
+// SetQuota limits an account's bytes and messages; what is there already stays.
+func (e *Engine) SetQuota(ctx context.Context, id store.AccountID, bytes, messages int64) error {
 	const op = "set quota"
-	if bytes < 0 {
-		return store.Errorf(store.Invalid, op, "quota %d", bytes)
+	if bytes < 0 || messages < 0 {
+		return store.Errorf(store.Invalid, op, "quota of %d bytes, %d messages", bytes, messages)
 	}
 	return e.changeAccount(ctx, op, id, func(t *tx) error {
-		_, err := t.exec("UPDATE acct SET quota = ?2 WHERE id = ?1", int64(id), bytes)
+		_, err := t.exec("UPDATE acct SET quota = ?2, quota_count = ?3 WHERE id = ?1", int64(id), bytes, messages)
 		return err
 	})
 }
@@ -191,10 +191,17 @@ func (e *Engine) Credential(ctx context.Context, a mail.Address) (store.Account,
 	var acct store.Account
 	var c store.Credential
 	err := e.read(ctx, op, func(t *tx) error {
-		var id int64
-		err := t.get("SELECT account FROM address WHERE key = ?1 AND account IS NOT NULL", args(a.Key()), &id)
+		// For an address that is not here the first account is read in its
+		// place: how long it takes must not tell who exists.
+		var id, first int64
+		err := t.get(`SELECT coalesce((SELECT account FROM address WHERE key = ?1 AND account IS NOT NULL), 0),
+			coalesce((SELECT min(id) FROM account), 0)`, args(a.Key()), &id, &first)
 		if err != nil {
 			return err
+		}
+		found := id != 0
+		if !found {
+			id = first
 		}
 		if acct, err = readAccount(t, op, store.AccountID(id)); err != nil {
 			return err
@@ -202,7 +209,10 @@ func (e *Engine) Credential(ctx context.Context, a mail.Address) (store.Account,
 		err = t.get(`SELECT argon2id, scram_salt, scram_iter, stored_key, server_key FROM credential
 			WHERE account = ?1 AND kind = '' AND label = ''`, args(id),
 			&c.Argon2id, &c.ScramSalt, &c.ScramIterations, &c.StoredKey, &c.ServerKey)
-		if errors.Is(err, sql.ErrNoRows) {
+		switch {
+		case !found && (err == nil || errors.Is(err, sql.ErrNoRows)):
+			return notFound(op, "no account has this address")
+		case errors.Is(err, sql.ErrNoRows):
 			return nil // no password, so nobody logs in
 		}
 		return err

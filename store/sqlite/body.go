@@ -155,22 +155,34 @@ type deadBody struct {
 func unrefBody(t *tx, id int64, n int, dead *[]deadBody) error {
 	var refs, size, place int64
 	var loc blob.Loc
-	err := t.get("UPDATE body SET refs = refs - ?2 WHERE id = ?1 RETURNING refs, size, place, seg, off",
-		args(id, n), &refs, &size, &place, &loc.Seg, &loc.Off)
+	err := t.get("SELECT size, place, seg, off, ifnull((SELECT refs FROM body_ref WHERE id = ?1), 1) FROM body WHERE id = ?1",
+		args(id), &size, &place, &loc.Seg, &loc.Off, &refs)
 	if err != nil {
 		return fmt.Errorf("body %d: %w", id, err)
 	}
-	if refs > 0 {
-		return nil
+	if refs > 1 {
+		if err := countRefs(t, id, refs-int64(n)); err != nil || refs > int64(n) {
+			return err
+		}
 	}
-	if _, err := t.exec("DELETE FROM body WHERE id = ?1", id); err != nil {
+	if err := t.run("DELETE FROM body WHERE id = ?1", id); err != nil {
 		return err
 	}
 	if place == placeSegment {
 		*dead = append(*dead, deadBody{loc, size})
 		return nil
 	}
-	_, err = t.exec("DELETE FROM body_data WHERE id = ?1", id)
+	err = t.run("DELETE FROM body_data WHERE id = ?1", id)
+	return err
+}
+
+// countRefs notes how many references a body has that had several.
+func countRefs(t *tx, id, refs int64) error {
+	if refs > 1 {
+		err := t.run("UPDATE body_ref SET refs = ?2 WHERE id = ?1", id, refs)
+		return err
+	}
+	err := t.run("DELETE FROM body_ref WHERE id = ?1", id)
 	return err
 }
 
@@ -262,13 +274,14 @@ func placeOf(acct, mbox, uid int64) int64 { return uid ^ mbox<<32 ^ acct<<44 }
 
 // sumOf ties a row to its body: see message.sum in the schema.
 func sumOf(hash, prefix, cut []byte, size int64) int64 {
-	h := sha256.New()
-	h.Write(hash)
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(prefix))))
-	h.Write(prefix)
-	h.Write(cut)
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(size)))
-	return int64(binary.BigEndian.Uint64(h.Sum(nil)))
+	var room [512]byte // so that nothing is allocated, mostly
+	b := append(room[:0], hash...)
+	b = binary.BigEndian.AppendUint64(b, uint64(len(prefix)))
+	b = append(b, prefix...)
+	b = append(b, cut...)
+	b = binary.BigEndian.AppendUint64(b, uint64(size))
+	h := sha256.Sum256(b)
+	return int64(binary.BigEndian.Uint64(h[:]))
 }
 
 // part is a stretch of what is served, from at on.

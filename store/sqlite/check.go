@@ -26,6 +26,9 @@ func (e *Engine) Check(ctx context.Context, deep bool) ([]string, error) {
 		if err := k.names(t); err != nil {
 			return err
 		}
+		if err := k.journeys(t); err != nil {
+			return err
+		}
 		return k.pages(t)
 	})
 	if err == nil {

@@ -94,3 +94,42 @@ func TestLogIsBounded(t *testing.T) {
 		t.Errorf("%+v, %v", m, err)
 	}
 }
+
+// A large write leaves its log to a quiet moment, which comes.
+func TestLogIsMovedInQuiet(t *testing.T) {
+	e := openTest(t, t.TempDir(), Options{GroupInline: 1 << 40})
+	a, _ := addAccount(t, e, "bob")
+	frames := func() (n, done int) {
+		c, err := newConn(t.Context(), e.rdb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		if n, done, err = checkpoint(c, "PRAGMA wal_checkpoint(NOOP)"); err != nil {
+			t.Fatal(err)
+		}
+		return n, done
+	}
+	for n := 0; n < logFrames; n, _ = frames() {
+		if _, err := e.Accept(t.Context(), acceptance(a.ID, text(1, 240000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, done := frames(); done < n; n, done = frames() { // for ever, if it does not
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// The log must fit into the reserve twice: into the database that takes it in,
+// and beside it what is written in the meantime.
+func TestLongLogFitsReserve(t *testing.T) {
+	for _, c := range []struct {
+		reserve int64
+		want    int
+	}{{-1, logLong}, {defaultReserve, logLong}, {6 << 20, 768}, {1 << 20, 128}} {
+		e := &Engine{reserve: &reserve{size: max(0, c.reserve)}}
+		if got := e.longLog(); got != c.want {
+			t.Errorf("with a reserve of %d: %d frames, want %d", c.reserve, got, c.want)
+		}
+	}
+}

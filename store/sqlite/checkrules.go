@@ -8,7 +8,7 @@ type rule struct{ query string }
 
 // rules are the invariants that SQL can verify, all on one snapshot.
 func rules() []rule {
-	return slices.Concat(accountRules(), mailboxRules(), messageRules(), bodyRules(), queueRules())
+	return slices.Concat(accountRules(), mailboxRules(), sharingRules(), messageRules(), bodyRules(), queueRules(), journeyRules())
 }
 
 func accountRules() []rule {
@@ -50,6 +50,17 @@ func mailboxRules() []rule {
 	}
 }
 
+func sharingRules() []rule {
+	return []rule{
+		{`SELECT printf('what account %d may do in mailbox %d/%d cannot be: %d', who, acct, mbox, rights) FROM acl l
+			WHERE rights NOT BETWEEN 1 AND 2047 OR negative NOT IN (0, 1) OR who = acct OR who <> 0 AND who NOT IN (SELECT id FROM account)
+			OR NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.acct = l.acct AND b.id = l.mbox)`},
+		{`SELECT printf('the annotation %s of mailbox %d/%d belongs to nothing', name, acct, mbox) FROM annotation n
+			WHERE who <> 0 AND who NOT IN (SELECT id FROM account)
+			OR (acct <> 0 OR mbox <> 0) AND NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.acct = n.acct AND b.id = n.mbox)`},
+	}
+}
+
 func messageRules() []rule {
 	return []rule{
 		{`SELECT printf('message %d/%d/%d is in no mailbox', acct, mbox, uid) FROM message m
@@ -71,9 +82,11 @@ func messageRules() []rule {
 
 func bodyRules() []rule {
 	return []rule{
-		{`SELECT printf('body %d counts %d references and has %d', b.id, b.refs, ifnull(r.n, 0)) FROM body b LEFT JOIN
-				(SELECT body, count(*) AS n FROM (SELECT body FROM message UNION ALL SELECT body FROM out) GROUP BY body) r ON r.body = b.id
-			WHERE b.refs <> ifnull(r.n, 0) OR b.refs = 0`},
+		{`SELECT printf('body %d counts %d references and has %d', b.id, ifnull(c.refs, 1), ifnull(r.n, 0)) FROM body b LEFT JOIN body_ref c ON c.id = b.id
+			LEFT JOIN (SELECT body, count(*) AS n FROM (SELECT body FROM message UNION ALL SELECT body FROM out) GROUP BY body) r ON r.body = b.id
+			WHERE ifnull(c.refs, 1) <> ifnull(r.n, 0)`},
+		{`SELECT printf('%d references are counted of body %d, which is not there or has only one', refs, id) FROM body_ref c
+			WHERE refs < 2 OR NOT EXISTS (SELECT 1 FROM body b WHERE b.id = c.id)`},
 		{`SELECT printf('body %d is in no known place', id) FROM body WHERE place NOT IN (0, 1) OR place = 1 AND (seg < 1 OR off < 0)`},
 		{`SELECT printf('body %d stands over the next one, in segment %d at %d', id, seg, off) FROM (SELECT id, seg, off, size,
 				lead(off) OVER (PARTITION BY seg ORDER BY off) AS later FROM body WHERE place = 1) WHERE off + size > later`},
@@ -92,6 +105,6 @@ func queueRules() []rule {
 		{`SELECT printf('outgoing recipient %d has state %d', id, state) FROM out_rcpt WHERE state NOT IN (0, 1)`},
 		{`SELECT printf('destination %s is due at %s, its recipients at %s', coalesce(d.name, r.dest), ifnull(d.due, 'no time'), ifnull(r.due, 'no time'))
 			FROM dest d FULL JOIN (SELECT dest, min(due) AS due FROM out_rcpt WHERE state = 0 GROUP BY dest) r ON r.dest = d.name
-			WHERE d.due IS NOT r.due`},
+			WHERE d.due IS NOT max(r.due, ifnull(d.open_until, 0))`},
 	}
 }

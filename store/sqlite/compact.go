@@ -28,16 +28,17 @@ import (
 
 // What the owner does in quiet moments, and what it takes them to be.
 const (
-	tendEvery    = 10 * time.Second
+	tendEvery    = 5 * time.Second
 	quiet        = 250 * time.Millisecond // without a body
 	quietMax     = 5 * time.Second        // after which it goes on in the noise
 	moveBytes    = 4 << 20                // in one transaction, about
 	moveCount    = 512
 	moveRate     = 16 << 20 // bytes a second
 	outMin       = 256 << 10
-	outAge       = time.Minute
+	outAge       = 15 * time.Second
 	wasteMin     = 1 << 20 // bytes that make compacting a segment worthwhile
 	sweepAtStart = 1 << 20 // bytes that a crash may leave for compaction
+	sumShare     = 100     // of the time may go into finding out what segments hold
 )
 
 // tend moves bodies until the engine is closed: from the database to segments,
@@ -54,10 +55,12 @@ func (e *Engine) tend() {
 	}()
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
+	var sums spacing
 	for first := true; ; first = false {
 		var err error
-		if e.reserve.intact() { // moving takes space before it gives any
+		if e.reserve.intact() && sums.due(time.Now()) { // moving takes space before it gives any
 			err = e.compact(ctx, first)
+			sums.done(time.Now(), e.summed)
 		}
 		if err == nil && e.reserve.intact() {
 			err = e.moveOut(ctx, outAge)
@@ -75,6 +78,16 @@ func (e *Engine) tend() {
 		}
 	}
 }
+
+// spacing keeps work whose cost grows with the store from taking more than one
+// part in sumShare of the time.
+type spacing struct {
+	next time.Time
+}
+
+func (s *spacing) due(now time.Time) bool { return !now.Before(s.next) }
+
+func (s *spacing) done(now time.Time, took time.Duration) { s.next = now.Add(sumShare * took) }
 
 // pace waits until nobody brings mail, though not for ever, and so long that n
 // bytes keep to the rate.
@@ -99,6 +112,7 @@ func (e *Engine) pace(ctx context.Context, n int64) error {
 // first time it also drops what a crash has left in others.
 func (e *Engine) compact(ctx context.Context, first bool) error {
 	live := map[int64]int64{}
+	start := time.Now()
 	err := e.read(ctx, "compact", func(t *tx) error {
 		return t.each("SELECT seg, sum(size) FROM body INDEXED BY body_segment WHERE place = 1 GROUP BY seg", nil,
 			func(scan func(...any) error) error {
@@ -108,6 +122,7 @@ func (e *Engine) compact(ctx context.Context, first bool) error {
 				return err
 			})
 	})
+	e.summed = time.Since(start)
 	if err != nil {
 		return err
 	}

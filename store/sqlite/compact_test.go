@@ -331,3 +331,18 @@ func TestMoveOut(t *testing.T) {
 		})
 	}
 }
+
+// What takes long is done seldom, and what takes no time with every tick.
+func TestSpacing(t *testing.T) {
+	var s spacing
+	now := time.Now()
+	if !s.due(now) {
+		t.Error("the first is not due")
+	}
+	for _, took := range []time.Duration{0, 40 * time.Millisecond, 2 * time.Second} {
+		s.done(now, took)
+		if took > 0 && s.due(now.Add(sumShare*took-1)) || !s.due(now.Add(sumShare*took)) {
+			t.Errorf("what took %v is due at %v", took, s.next.Sub(now))
+		}
+	}
+}

@@ -17,7 +17,8 @@ import (
 // at a time.
 type conn struct {
 	c       *sql.Conn
-	stmts   map[string]*sql.Stmt
+	raw     *sqlite3.SQLiteConn // what c holds
+	stmts   map[string]*stmt
 	inserts map[insertText]string // texts of insertRows
 }
 
@@ -27,7 +28,19 @@ func newConn(ctx context.Context, db *sql.DB) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{c: c, stmts: map[string]*sql.Stmt{}}, nil
+	opened := &conn{c: c, stmts: map[string]*stmt{}}
+	err = c.Raw(func(d any) error {
+		var ok bool
+		if opened.raw, ok = d.(*sqlite3.SQLiteConn); !ok {
+			return errNotOurs
+		}
+		return nil
+	})
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return opened, nil
 }
 
 // writerPragmas speed up the writer; nothing depends on them. What a savepoint
@@ -36,7 +49,7 @@ func newConn(ctx context.Context, db *sql.DB) (*conn, error) {
 // its checkpoints are logKeeper's. The table is for unrefMessages, and empty
 // between operations.
 const writerPragmas = `PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 33554432;
-	CREATE TEMP TABLE unref (body INTEGER PRIMARY KEY, n INTEGER, dead INTEGER)`
+	CREATE TEMP TABLE unref (body INTEGER PRIMARY KEY, left INTEGER, place INTEGER)`
 
 // newWriterConn takes the connection that writes.
 func (e *Engine) newWriterConn(ctx context.Context) (*conn, error) {
@@ -53,41 +66,42 @@ func (e *Engine) newWriterConn(ctx context.Context) (*conn, error) {
 
 // prepare returns the statement of a query text. Texts are constants, so the
 // cache is as large as our code.
-func (c *conn) prepare(query string) (*sql.Stmt, error) {
+func (c *conn) prepare(query string) (*stmt, error) {
 	if s, ok := c.stmts[query]; ok {
 		return s, nil
 	}
-	s, err := c.c.PrepareContext(context.Background(), query)
+	p, err := c.raw.Prepare(compiledOnce.Replace(query))
 	if err != nil {
 		return nil, fmt.Errorf("prepare %q: %w", query, err)
 	}
+	s := newStmt(p.(*sqlite3.SQLiteStmt))
 	c.stmts[query] = s
 	return s, nil
 }
+
+// compiledOnce keeps SQLite from looking at the values of parameters when it
+// plans (sqlite3ExprIsInteger): a statement for which it did is compiled anew
+// each time that its parameters are set, which takes longer than running it.
+// With a sign, which changes no value, it does not look.
+var compiledOnce = strings.NewReplacer("= ?", "= +?", "IS ?", "IS +?", "LIMIT ?", "LIMIT +?")
 
 func (c *conn) exec(query string) error {
 	s, err := c.prepare(query)
 	if err != nil {
 		return err
 	}
-	_, err = s.Exec()
-	return err
+	return s.run(nil)
 }
 
 // inTx tells whether a transaction is open: SQLite ends one by itself after
 // some errors.
 func (c *conn) inTx() bool {
-	open := false
-	_ = c.c.Raw(func(d any) error { // a connection that cannot say has none
-		open = !d.(*sqlite3.SQLiteConn).AutoCommit()
-		return nil
-	})
-	return open
+	return !c.raw.AutoCommit()
 }
 
 func (c *conn) close() {
 	for _, s := range c.stmts {
-		s.Close()
+		s.s.Close()
 	}
 	c.c.Close()
 }
@@ -95,7 +109,7 @@ func (c *conn) close() {
 // discard closes the connection itself, so that its pool opens a new one.
 func (c *conn) discard() {
 	for _, s := range c.stmts {
-		s.Close()
+		s.s.Close()
 	}
 	_ = c.c.Raw(func(any) error { return driver.ErrBadConn })
 	c.c.Close()
@@ -117,7 +131,7 @@ type tx struct {
 }
 
 // begin prepares for the statement query.
-func (t *tx) begin(query string) (*sql.Stmt, error) {
+func (t *tx) begin(query string) (*stmt, error) {
 	if !t.wrote && !strings.HasPrefix(query, "SELECT ") {
 		if t.nested {
 			if err := t.conn.exec("SAVEPOINT w"); err != nil {
@@ -129,13 +143,23 @@ func (t *tx) begin(query string) (*sql.Stmt, error) {
 	return t.prepare(query)
 }
 
+// run runs a statement. It is exec for who does not ask how many rows it
+// changed, and takes less time.
+func (t *tx) run(query string, args ...any) error {
+	s, err := t.begin(query)
+	if err != nil {
+		return err
+	}
+	return s.run(args)
+}
+
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
 	s, err := t.begin(query)
 	if err != nil {
 		return 0, err
 	}
-	r, err := s.Exec(args...)
+	r, err := s.exec(args)
 	if err != nil {
 		return 0, err
 	}
@@ -148,7 +172,7 @@ func (t *tx) insert(query string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	r, err := s.Exec(args...)
+	r, err := s.exec(args)
 	if err != nil {
 		return 0, err
 	}
@@ -161,26 +185,17 @@ func (t *tx) get(query string, args []any, dest ...any) error {
 	if err != nil {
 		return err
 	}
-	return s.QueryRow(args...).Scan(dest...)
+	return s.get(args, dest)
 }
 
-// each calls fn for every row of a query. Rows must not be changed by fn.
+// each calls fn for every row of a query. Rows must not be changed by fn, nor
+// the same query be asked. What scan puts into a sql.RawBytes stays valid.
 func (t *tx) each(query string, args []any, fn func(scan func(dest ...any) error) error) error {
 	s, err := t.begin(query)
 	if err != nil {
 		return err
 	}
-	rows, err := s.Query(args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := fn(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return s.each(args, fn)
 }
 
 // publish announces c if the transaction is committed.

@@ -25,6 +25,11 @@ func (c copied) result() store.CopyResult {
 
 // Copy copies or moves messages, in ascending order of UID.
 func (e *Engine) Copy(ctx context.Context, op store.OpID, from store.MailboxID, uids store.UIDSet, to store.MailboxID, move bool) (store.CopyResult, error) {
+	return e.CopyWithout(ctx, op, from, uids, to, move, store.FlagMask{})
+}
+
+// CopyWithout is Copy for messages that arrive without some of their flags.
+func (e *Engine) CopyWithout(ctx context.Context, op store.OpID, from store.MailboxID, uids store.UIDSet, to store.MailboxID, move bool, drop store.FlagMask) (store.CopyResult, error) {
 	name, submit := "copy", e.write
 	if move {
 		name, submit = "move", e.writeFreeing // to the trash, also when the disk is full
@@ -38,7 +43,7 @@ func (e *Engine) Copy(ctx context.Context, op store.OpID, from store.MailboxID, 
 		if found, err := opDone(t, acct, op, name, &done); found || err != nil {
 			return err
 		}
-		c := &copier{t: t, from: from, to: to, move: move}
+		c := &copier{t: t, from: from, to: to, move: move, drop: drop}
 		for _, box := range []store.MailboxID{from, to} {
 			if err := mailboxIsThere(t, name, box); err != nil {
 				return err
@@ -61,8 +66,10 @@ type copier struct {
 	t        *tx
 	from, to store.MailboxID
 	move     bool
+	drop     store.FlagMask // flags that do not come along
 	rows     *store.Rows
-	sum      counts
+	sum      counts // of what there is
+	added    counts // of what arrives
 	done     copied
 	into, at int64 // modseq of the target and, if moved, of the source
 }
@@ -73,6 +80,14 @@ func (c *copier) run(uids store.UIDSet) error {
 		return err
 	}
 	c.rows, c.sum, c.done.Source = rows, tally(rows), uidsOf(rows)
+	c.added = c.sum
+	if c.drop != (store.FlagMask{}) {
+		for i := range rows.UID {
+			f := c.drop.Keep(store.Flags{}, rows.Flags(i))
+			rows.System[i], rows.Set[i] = f.System, rows.Number(f.Keywords)
+		}
+		c.added = tally(rows)
+	}
 	if rows.Len() == 0 {
 		return c.t.get("SELECT uidvalidity FROM mailbox WHERE acct = ?1 AND id = ?2", args(int64(c.to.Account), c.to.N), &c.done.UIDValidity)
 	}
@@ -133,15 +148,15 @@ func (c *copier) bump() (err error) {
 		return err
 	}
 	c.done.First = store.UID(next - c.sum.total)
-	return changeMailbox(c.t, c.to, c.into, c.sum)
+	return changeMailbox(c.t, c.to, c.into, c.added)
 }
 
 // insert copies the rows of message.
 func (c *copier) insert() error {
 	in := args(int64(c.from.Account), c.from.N, setOf(c.done.Source, c.done.First))
 	if !c.move {
-		_, err := c.t.exec(`UPDATE body SET refs = refs + more.n FROM (SELECT m.body, count(*) AS n FROM `+inSet+`
-			GROUP BY m.body) AS more WHERE body.id = more.body`, in...)
+		err := c.t.run(`INSERT INTO body_ref (id, refs) SELECT m.body, 1 + count(*) FROM `+inSet+` GROUP BY m.body
+			ON CONFLICT (id) DO UPDATE SET refs = refs + excluded.refs - 1`, in...)
 		if err != nil {
 			return err
 		}
@@ -149,12 +164,13 @@ func (c *copier) insert() error {
 	// The sum has the message's place in it: the old one goes and the new one
 	// comes by XOR, which in SQL is (a | b) - (a & b).
 	moved := placeOf(int64(c.from.Account), c.from.N, 0) ^ placeOf(int64(c.to.Account), c.to.N, 0)
-	_, err := c.t.exec(`INSERT INTO message (acct, mbox, uid, created_modseq, received, saved,
+	err := c.t.run(`INSERT INTO message (acct, mbox, uid, created_modseq, received, saved,
 			size, body, email_id, thread_id, sum, origin, prefix, cut, shape)
 		SELECT ?4, ?5, next, ?6, received, ?7, size, body, email_id, thread_id,
 			(sum | moved) - (sum & moved), origin, prefix, cut, shape
-		FROM (SELECT m.*, uid + (r.value ->> 2) AS next, ?8 | ((uid | (uid + (r.value ->> 2))) - (uid & (uid + (r.value ->> 2)))) AS moved
-			FROM `+inSet+`)`,
+		FROM (WITH r AS MATERIALIZED (SELECT value ->> 0 AS lo, value ->> 1 AS hi, value ->> 2 AS shift FROM json_each(?3))
+			SELECT m.*, uid + shift AS next, ?8 | ((uid | (uid + shift)) - (uid & (uid + shift))) AS moved
+			FROM r CROSS JOIN message m WHERE m.acct = ?1 AND m.mbox = ?2 AND m.uid BETWEEN r.lo AND r.hi)`,
 		append(in, int64(c.to.Account), c.to.N, c.into, c.t.now, moved)...)
 	return err
 }

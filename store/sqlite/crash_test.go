@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"postrider/mail"
 	"postrider/store"
 )
 
@@ -74,7 +75,9 @@ func crashStep(e *Engine, a store.AccountID, seed uint64, writer int) error {
 		size = defaultInlineMax * 2
 	}
 	body := text(seed, size)
-	done, err := e.Accept(context.Background(), acceptance(a, body))
+	m := acceptance(a, body)
+	m.ID = mail.NewID(time.Now()) // of now, so that its journey is kept, and held to what is
+	done, err := e.Accept(context.Background(), m)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@
 //   - a UID is below its mailbox's uidnext and is never given twice;
 //   - each message has a row, written once, and is in one page, see page.go;
 //   - the counters of acct and mailbox equal what their messages sum up to;
-//   - body.refs equals the number of rows in message and out that name it;
+//   - body_ref has the number of rows in message and out that name a body, if it is not one;
 //   - whoever commits a row that names bytes in a segment has synced them before.
 //
 // Several handles, in one process or many, may be open on one directory. Only

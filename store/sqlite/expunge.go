@@ -96,8 +96,8 @@ func deleteRows(t *tx, box store.MailboxID, uids store.UIDSet, modseq int64) err
 	if err := deleteMessages(t, box, uids); err != nil {
 		return err
 	}
-	_, err := t.exec(`INSERT INTO gone (acct, mbox, modseq, uid_lo, uid_hi)
-		SELECT ?1, ?2, ?4, r.value ->> 0, r.value ->> 1 FROM json_each(?3) r`,
-		int64(box.Account), box.N, setOf(uids, 0), modseq)
+	err := t.run(`INSERT INTO gone (acct, mbox, modseq, uid_lo, uid_hi, at)
+		SELECT ?1, ?2, ?4, r.value ->> 0, r.value ->> 1, ?5 FROM json_each(?3) r`,
+		int64(box.Account), box.N, setOf(uids, 0), modseq, t.now)
 	return err
 }

@@ -44,15 +44,20 @@ type stored struct {
 	meta      []byte
 	data      []byte // all of it
 	whole     bool   // data was verified when it was read
+	wrong     error  // what verifying found, if it was done with the batch
 	reader    *blob.Reader
 	readerErr error
 }
 
 // storedColumns are of a row m with its body b, for dest.
-const storedColumns = `m.size, m.sum, m.prefix, m.cut, m.body, b.size, b.place, ifnull(b.seg, 0), ifnull(b.off, 0), b.hash, b.meta`
+const (
+	bareColumns   = `m.size, m.sum, m.prefix, m.cut, m.body, b.size, b.place, ifnull(b.seg, 0), ifnull(b.off, 0), b.hash`
+	storedColumns = bareColumns + `, b.meta`
+)
 
+// dest is for bareColumns.
 func (s *stored) dest() []any {
-	return []any{&s.size, &s.sum, &s.prefix, &s.cut, &s.body, &s.bodySize, &s.place, &s.loc.Seg, &s.loc.Off, &s.hash, &s.meta}
+	return []any{&s.size, &s.sum, &s.prefix, &s.cut, &s.body, &s.bodySize, &s.place, &s.loc.Seg, &s.loc.Off, &s.hash}
 }
 
 // Fetch calls fn for each message of uids that is there, ascending. While fn
@@ -135,7 +140,21 @@ func (f *fetcher) batch(ctx context.Context) (b batch) {
 		}
 		return nil
 	})
+	for _, s := range b.got { // while the one before is handed out
+		if f.need&store.NeedBody != 0 && s.fromDatabase() {
+			s.verify()
+		}
+	}
 	return b
+}
+
+// verify compares a body from the database with its hash.
+func (s *stored) verify() {
+	if h := sha256.Sum256(s.data); int64(len(s.data)) != *s.bodySize || !bytes.Equal(h[:], s.hash) {
+		s.wrong = fmt.Errorf("body %d is not what was written", s.body)
+		return
+	}
+	s.whole = true
 }
 
 // fromDatabase tells whether the body came with the row.
@@ -158,29 +177,39 @@ func (s *stored) readWhole(w *blob.Whole) bool {
 const (
 	fetchRows = `SELECT m.uid, m.email_id, ` + storedColumns + ` FROM message m LEFT JOIN body b ON b.id = m.body
 		WHERE m.acct = ?1 AND m.mbox = ?2 AND m.uid BETWEEN ?3 AND ?4 ORDER BY m.uid LIMIT ?5`
-	fetchBodies = `SELECT m.uid, m.email_id, ` + storedColumns + `, d.data FROM message m LEFT JOIN body b ON b.id = m.body
+	fetchData = `, d.data FROM message m LEFT JOIN body b ON b.id = m.body
 		LEFT JOIN body_data d ON d.id = b.id AND b.place = 0
 		WHERE m.acct = ?1 AND m.mbox = ?2 AND m.uid BETWEEN ?3 AND ?4 ORDER BY m.uid LIMIT ?5`
+	fetchBodies = `SELECT m.uid, m.email_id, ` + bareColumns + fetchData
+	fetchBoth   = `SELECT m.uid, m.email_id, ` + storedColumns + fetchData
 )
 
 // rows reads from the first range that is left.
 func (f *fetcher) rows(t *tx, b *batch, bytes *int64) error {
-	query := fetchRows
-	if f.need&store.NeedBody != 0 {
-		query = fetchBodies
+	query, meta := fetchRows, true
+	switch {
+	case f.need&store.NeedBody != 0 && f.need&store.NeedMeta != 0:
+		query = fetchBoth
+	case f.need&store.NeedBody != 0:
+		query, meta = fetchBodies, false
 	}
 	r := &f.left[0]
 	full := false
+	var row stored
+	dest := append([]any{&row.uid, &row.email}, row.dest()...)
+	if meta {
+		dest = append(dest, &row.meta)
+	}
+	if f.need&store.NeedBody != 0 {
+		dest = append(dest, &row.data)
+	}
 	err := t.each(query, args(int64(f.box.Account), f.box.N, int64(r.Lo), int64(r.Hi), batchRows-len(b.got)),
 		func(scan func(...any) error) error {
-			s := new(stored)
-			dest := append([]any{&s.uid, &s.email}, s.dest()...)
-			if f.need&store.NeedBody != 0 {
-				dest = append(dest, &s.data)
-			}
 			if err := scan(dest...); err != nil {
 				return err
 			}
+			s := new(stored)
+			*s = row
 			s.sum ^= placeOf(int64(f.box.Account), f.box.N, s.uid)
 			b.got = append(b.got, s)
 			if *bytes += s.cost(f.need); *bytes >= batchBytes {
@@ -369,11 +398,11 @@ func (s *stored) open() (io.ReaderAt, error) {
 	if s.reader != nil {
 		return &view{parts: segments(s.prefix, s.reader, *s.bodySize, cuts)}, nil
 	}
-	if s.whole {
-		return &view{parts: segments(s.prefix, bytes.NewReader(s.data), *s.bodySize, cuts)}, nil
+	if !s.whole && s.wrong == nil {
+		s.verify()
 	}
-	if h := sha256.Sum256(s.data); int64(len(s.data)) != *s.bodySize || !bytes.Equal(h[:], s.hash) {
-		return nil, fmt.Errorf("body %d is not what was written", s.body)
+	if s.wrong != nil {
+		return nil, s.wrong
 	}
 	return &view{parts: segments(s.prefix, bytes.NewReader(s.data), *s.bodySize, cuts)}, nil
 }

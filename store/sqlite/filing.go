@@ -252,7 +252,7 @@ func (f *filing) flush(t *tx) error {
 		b.changed = false
 	}
 	for _, a := range f.changedAccts {
-		if _, err := t.exec("UPDATE acct SET modseq = ?2, bytes = ?3, count = ?4 WHERE id = ?1", a.id, a.modseq, a.bytes, a.count); err != nil {
+		if err := t.run("UPDATE acct SET modseq = ?2, bytes = ?3, count = ?4 WHERE id = ?1", a.id, a.modseq, a.bytes, a.count); err != nil {
 			return err
 		}
 		a.changed = false
@@ -270,7 +270,7 @@ func (b *filingBox) flush(t *tx) error {
 	if err := b.flushTail(t); err != nil {
 		return err
 	}
-	_, err := t.exec(`UPDATE mailbox SET uidnext = ?3, modseq = ?4, total = total + ?5, unseen = unseen + ?6, deleted = deleted + ?7,
+	err := t.run(`UPDATE mailbox SET uidnext = ?3, modseq = ?4, total = total + ?5, unseen = unseen + ?6, deleted = deleted + ?7,
 		bytes = bytes + ?8, deleted_bytes = deleted_bytes + ?9 WHERE acct = ?1 AND id = ?2`,
 		int64(b.id.Account), b.id.N, b.uidnext, b.modseq, b.add.total, b.add.unseen, b.add.deleted, b.add.bytes, b.add.deletedBytes)
 	b.add = counts{}
@@ -333,7 +333,7 @@ func (b *filingBox) readTail(t *tx) error {
 func insertMessages(t *tx, rows []filedRow) error {
 	for i := range rows {
 		m := &rows[i]
-		_, err := t.exec(`INSERT INTO message (acct, mbox, uid, created_modseq, received, saved, size, body, email_id, thread_id,
+		err := t.run(`INSERT INTO message (acct, mbox, uid, created_modseq, received, saved, size, body, email_id, thread_id,
 				sum, origin, prefix, cut, shape)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)`,
 			m.acct, m.mbox, m.uid, m.created, m.received, m.saved, m.size, m.body.ID, m.email, m.thread,

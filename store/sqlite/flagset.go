@@ -29,6 +29,11 @@ func compareFold(a, b string) int { return strings.Compare(strings.ToLower(a), s
 // apply returns what f becomes by c, whose flags are clean. A keyword that is
 // there keeps its spelling.
 func apply(f store.Flags, c store.FlagChange) store.Flags {
+	return c.Keep.Keep(f, applyAll(f, c))
+}
+
+// applyAll is apply for a change that keeps none.
+func applyAll(f store.Flags, c store.FlagChange) store.Flags {
 	switch c.Mode {
 	case store.FlagsSet:
 		return store.Flags{System: c.Flags.System, Keywords: respell(c.Flags.Keywords, f.Keywords)}

@@ -36,13 +36,27 @@ func (w *writer) run() {
 	defer close(w.e.stopped)
 	w.bodies.e = w.e
 	w.linger = time.NewTimer(0)
-	for r := range w.e.requests {
+	for r := w.wait(); r != nil; r = w.wait() {
 		w.group(r)
-		w.log.tend(w.e, w.conn)
 	}
 	if w.conn != nil {
 		w.conn.close()
 	}
+}
+
+// wait returns the next request, nil when there will be none, and sees to the
+// log before.
+func (w *writer) wait() *request {
+	if w.log.tend(w.e, w.conn, false) {
+		w.linger.Reset(logQuiet)
+		select {
+		case r := <-w.e.requests:
+			return r
+		case <-w.linger.C:
+			w.log.tend(w.e, w.conn, true)
+		}
+	}
+	return <-w.e.requests
 }
 
 // group takes first and all that arrive until it commits, and commits them.

@@ -8,7 +8,10 @@ import (
 	"postrider/store"
 )
 
-const mailboxColumns = `id, name, use, uidvalidity, uidnext, modseq, total, unseen, deleted, bytes, deleted_bytes, created_modseq`
+const (
+	mailboxColumns = `id, name, use, uidvalidity, uidnext, modseq, total, unseen, deleted, bytes, deleted_bytes, created_modseq`
+	sharedColumns  = `m.id, m.name, m.use, m.uidvalidity, m.uidnext, m.modseq, m.total, m.unseen, m.deleted, m.bytes, m.deleted_bytes, m.created_modseq`
+)
 
 // mailboxDest is where the mailboxColumns of m go.
 func mailboxDest(m *store.Mailbox) []any {
@@ -110,8 +113,42 @@ func createMailbox(t *tx, a store.AccountID, name string, use store.Use) (store.
 	m.Created = m.ModSeq
 	_, err = t.exec("INSERT INTO mailbox (acct, id, name, use, uidvalidity, modseq, created_modseq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
 		int64(a), m.ID.N, name, string(use), int64(m.UIDValidity), int64(m.ModSeq))
+	if err != nil {
+		return m, err
+	}
 	t.publish(store.Change{Kind: store.MailboxCreated, Account: a, Mailbox: m.ID, ModSeq: m.ModSeq, Name: name})
-	return m, err
+	return m, inheritACL(t, m)
+}
+
+// SetUse gives a mailbox another special use.
+func (e *Engine) SetUse(ctx context.Context, a store.AccountID, name string, use store.Use) error {
+	const op = "set use"
+	name, err := cleanName(op, name)
+	if err != nil {
+		return notFound(op, "a name that cannot be: %w", err)
+	}
+	return e.write(ctx, op, func(t *tx) error {
+		m, err := mailboxByName(t, a, name)
+		if err != nil || m.Use == use {
+			return err
+		}
+		if err := useIsFree(t, a, use); err != nil {
+			return err
+		}
+		_, err = t.exec("UPDATE mailbox SET use = ?3 WHERE acct = ?1 AND id = ?2", int64(a), m.ID.N, string(use))
+		t.publish(store.Change{Kind: store.Annotated, Account: a, Mailbox: m.ID, Name: store.UseAnnotation, Who: a})
+		return err
+	})
+}
+
+// useIsFree is Exists if a mailbox has a special use.
+func useIsFree(t *tx, a store.AccountID, use store.Use) error {
+	var taken bool
+	err := t.get("SELECT EXISTS (SELECT 1 FROM mailbox WHERE acct = ?1 AND use = ?2 AND use <> '')", args(int64(a), string(use)), &taken)
+	if err == nil && taken {
+		err = store.Errorf(store.Exists, "use", "a mailbox is for %s", use)
+	}
+	return err
 }
 
 // Delete removes a mailbox and its messages, not its children.
@@ -153,6 +190,8 @@ func deleteMailbox(t *tx, m store.Mailbox, dead *[]deadBody) error {
 		"DELETE FROM message WHERE acct = ?1 AND mbox = ?2",
 		"DELETE FROM message_page WHERE acct = ?1 AND mbox = ?2",
 		"DELETE FROM gone WHERE acct = ?1 AND mbox = ?2",
+		"DELETE FROM acl WHERE acct = ?1 AND mbox = ?2",
+		"DELETE FROM annotation WHERE acct = ?1 AND mbox = ?2",
 		"DELETE FROM mailbox WHERE acct = ?1 AND id = ?2",
 	} {
 		if _, err := t.exec(q, in...); err != nil {
@@ -194,7 +233,8 @@ func removeMail(t *tx, a store.AccountID, dead *[]deadBody) error {
 		"DELETE FROM message WHERE acct = ?1", "DELETE FROM message_page WHERE acct = ?1", "DELETE FROM gone WHERE acct = ?1", "DELETE FROM mailbox WHERE acct = ?1",
 		"DELETE FROM gone_mbox WHERE acct = ?1", "DELETE FROM subscription WHERE acct = ?1", "DELETE FROM msgref WHERE acct = ?1",
 		"DELETE FROM op WHERE acct = ?1", "DELETE FROM filter_script WHERE acct = ?1", "DELETE FROM setting WHERE acct = ?1",
-		"DELETE FROM journey_acct WHERE acct = ?1", "DELETE FROM acct WHERE id = ?1",
+		"DELETE FROM acl WHERE acct = ?1 OR who = ?1", "DELETE FROM annotation WHERE acct = ?1 OR who = ?1",
+		"DELETE FROM sent WHERE acct = ?1", "DELETE FROM sent_to WHERE acct = ?1", "DELETE FROM acct WHERE id = ?1",
 	} {
 		if _, err := t.exec(q, int64(a)); err != nil {
 			return err

@@ -12,7 +12,7 @@ import (
 func (r *repair) mend() error {
 	for _, step := range []func() error{
 		r.mendAccounts, r.mendMailboxes, r.readPages, r.mendBodies, r.mendMessages, r.mendQueue, r.asideBodies, r.mendGone,
-		r.writePages, r.mendNumbers, r.mendRest,
+		r.writePages, r.mendNumbers, r.mendRest, r.mendJourneys,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -222,8 +222,14 @@ func (r *repair) mendRest() error {
 		`DELETE FROM op WHERE acct <> 0 AND acct NOT IN (SELECT id FROM acct)`,
 		`DELETE FROM gone_mbox WHERE acct NOT IN (SELECT id FROM acct)`,
 		`DELETE FROM address WHERE (domain NOT IN (SELECT id FROM domain) OR account IS NOT NULL AND account NOT IN (SELECT id FROM account))`,
+		`DELETE FROM acl AS l WHERE rights NOT BETWEEN 1 AND 2047 OR negative NOT IN (0, 1) OR who = acct
+			OR who <> 0 AND who NOT IN (SELECT id FROM account)
+			OR NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.acct = l.acct AND b.id = l.mbox)`,
+		`DELETE FROM annotation AS n WHERE who <> 0 AND who NOT IN (SELECT id FROM account)
+			OR (acct <> 0 OR mbox <> 0) AND NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.acct = n.acct AND b.id = n.mbox)`,
 		`DELETE FROM lease`,
-		`UPDATE body SET refs = (SELECT count(*) FROM message m WHERE m.body = body.id) + (SELECT count(*) FROM out o WHERE o.body = body.id)`,
+		`DELETE FROM body_ref`,
+		`INSERT INTO body_ref (id, refs) SELECT body, count(*) FROM (SELECT body FROM message UNION ALL SELECT body FROM out) GROUP BY body HAVING count(*) > 1`,
 	)
 	return err
 }

@@ -73,7 +73,7 @@ func (r *repair) mendBody(id int64) error {
 			return err
 		}
 	}
-	_, err = r.t.exec(`INSERT OR REPLACE INTO body (id, refs, size, place, seg, off, hash, meta) VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7)`,
+	_, err = r.t.exec(`INSERT OR REPLACE INTO body (id, size, place, seg, off, hash, meta) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)`,
 		id, w.Size, w.place, w.loc.Seg, w.loc.Off, w.Hash[:], w.meta)
 	if err == nil && w.place != placeInline {
 		_, err = r.t.exec("DELETE FROM body_data WHERE id = ?1", id)

@@ -52,11 +52,15 @@ type Options struct {
 	// 64 KiB.
 	GroupInline int64
 	// Reserve is the disk space kept for deleting when the disk is full; 0 is
-	// 16 MiB, negative is none.
+	// 24 MiB, negative is none. The log is moved at half of it at the latest, so
+	// that there is room for what it holds and for deleting beside that.
 	Reserve int64
 	// SegmentMax is the size at which a segment is left for a new one; 0 is
 	// 128 MiB.
 	SegmentMax int64
+	// KeepJourneys is how long journeys are kept; 0 is 30 days, negative is
+	// for ever.
+	KeepJourneys time.Duration
 	// FS is where segments are kept; nil is the disk.
 	FS blob.FS
 }
@@ -64,7 +68,7 @@ type Options struct {
 const (
 	defaultInlineMax   = 256 << 10
 	defaultGroupInline = 64 << 10
-	defaultReserve     = 16 << 20
+	defaultReserve     = 24 << 20
 )
 
 // Engine is an open store: see the package's comment.
@@ -80,6 +84,7 @@ type Engine struct {
 	coming   atomic.Int32       // bodies that are being read for the writer
 	busy     atomic.Int64       // when bodies last came, in microseconds
 	stuck    sync.Map           // segments that cannot be emptied
+	summed   time.Duration      // what finding out took what segments hold; tend's
 	step     func(string) error // a test's, between the steps of moving bodies
 	readers  chan *conn         // nil: not opened yet
 	quit     chan struct{}      // closed by Close: no more reads
@@ -95,6 +100,8 @@ type Engine struct {
 	blobs     *blob.Dir
 	dropMu    sync.Mutex
 	undropped []blob.Run // were being read when their last row went
+
+	fresh fresh
 
 	shrinkMu sync.Mutex
 	shrunk   time.Time // when free pages were last given back
@@ -233,9 +240,10 @@ func makeDir(dir string) error {
 const readOnly = "mode=ro&_query_only=1"
 
 // dsn names the database with the pragmas of every connection: set here, and
-// not by a statement, so that no connection of a pool is without them.
+// not by a statement, so that no connection of a pool is without them. SQLite
+// needs no lock around a connection: one goroutine uses it at a time.
 func dsn(path, more string) string {
-	u := url.URL{Scheme: "file", Path: path, RawQuery: "_foreign_keys=1&_busy_timeout=10000&" + more}
+	u := url.URL{Scheme: "file", Path: path, RawQuery: "_mutex=no&_foreign_keys=1&_busy_timeout=10000&" + more}
 	if !strings.HasPrefix(more, readOnly) {
 		u.RawQuery += "&_journal_mode=WAL&_synchronous=FULL&_auto_vacuum=incremental"
 	}

@@ -63,9 +63,10 @@ func (s *stretch) read(t *tx, query string, args ...any) error {
 }
 
 // readStretch reads the pages that may hold messages of r, the first
-// stretchPages of them.
-func readStretch(t *tx, box store.MailboxID, r store.UIDRange) (*stretch, error) {
+// stretchPages of them. There is room for so many messages from the beginning.
+func readStretch(t *tx, box store.MailboxID, r store.UIDRange, room int) (*stretch, error) {
 	s := &stretch{box: box}
+	s.rows.Grow(room)
 	err := s.read(t, `SELECT lo, data FROM message_page WHERE acct = ?1 AND mbox = ?2
 		AND lo >= ifnull((SELECT max(lo) FROM message_page WHERE acct = ?1 AND mbox = ?2 AND lo <= ?3), 0) AND lo <= ?4
 		ORDER BY lo LIMIT ?5`, int64(box.Account), box.N, int64(r.Lo), int64(r.Hi), stretchPages)
@@ -75,6 +76,11 @@ func readStretch(t *tx, box store.MailboxID, r store.UIDRange) (*stretch, error)
 // walkPages calls fn for the pages that hold messages of uids, in order, a
 // bounded stretch at a time. fn may rewrite what it was given.
 func walkPages(t *tx, box store.MailboxID, uids store.UIDSet, fn func(*stretch) error) error {
+	return walkPagesOf(t, box, uids, 0, fn)
+}
+
+// walkPagesOf is walkPages in a mailbox that has total messages; 0 is not known.
+func walkPagesOf(t *tx, box store.MailboxID, uids store.UIDSet, total int64, fn func(*stretch) error) error {
 	next := store.UID(1) // what is below has been passed
 	for i := 0; i < len(uids); {
 		r := uids[i]
@@ -83,7 +89,8 @@ func walkPages(t *tx, box store.MailboxID, uids store.UIDSet, fn func(*stretch) 
 			i++
 			continue
 		}
-		s, err := readStretch(t, box, r)
+		room := min(max(total, 0), int64(r.Hi-r.Lo)+2*pageRows, stretchPages*pageRows)
+		s, err := readStretch(t, box, r, int(room))
 		if err != nil {
 			return err
 		}
@@ -167,7 +174,7 @@ func (w *pageWriter) encode(rows *store.Rows, i, j int) (data []byte, modseq int
 // update writes page lo anew.
 func (w *pageWriter) update(lo int64, rows *store.Rows, i, j int) error {
 	data, modseq := w.encode(rows, i, j)
-	_, err := w.t.exec("UPDATE message_page SET modseq = ?4, data = ?5 WHERE acct = ?1 AND mbox = ?2 AND lo = ?3",
+	err := w.t.run("UPDATE message_page SET modseq = ?4, data = ?5 WHERE acct = ?1 AND mbox = ?2 AND lo = ?3",
 		int64(w.box.Account), w.box.N, lo, modseq, data)
 	return err
 }
@@ -175,7 +182,7 @@ func (w *pageWriter) update(lo int64, rows *store.Rows, i, j int) error {
 // insert writes the messages [i, j) in a new page.
 func (w *pageWriter) insert(rows *store.Rows, i, j int) error {
 	data, modseq := w.encode(rows, i, j)
-	_, err := w.t.exec("INSERT INTO message_page (acct, mbox, lo, modseq, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+	err := w.t.run("INSERT INTO message_page (acct, mbox, lo, modseq, data) VALUES (?1, ?2, ?3, ?4, ?5)",
 		int64(w.box.Account), w.box.N, int64(rows.UID[i]), modseq, data)
 	return err
 }
@@ -278,7 +285,7 @@ func (w *pageWriter) replace(lo, hi int64, rows *store.Rows) error {
 			rows = &before.rows
 		}
 	}
-	_, err := w.t.exec("DELETE FROM message_page WHERE acct = ?1 AND mbox = ?2 AND lo BETWEEN ?3 AND ?4", acct, mbox, lo, hi)
+	err := w.t.run("DELETE FROM message_page WHERE acct = ?1 AND mbox = ?2 AND lo BETWEEN ?3 AND ?4", acct, mbox, lo, hi)
 	if err != nil {
 		return err
 	}

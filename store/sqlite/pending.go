@@ -15,6 +15,8 @@ type pending struct {
 	known  map[refKey]int64 // threads of refs
 	ops    []pendingOp
 	done   map[opKey]int // index in ops
+
+	journeys []pendingJourney
 }
 
 type pendingBody struct {
@@ -91,13 +93,17 @@ func (f *filing) opOf(acct int64, op store.OpID) (kind string, result []byte) {
 
 // write writes all rows.
 func (p *pending) write(t *tx) error {
-	err := insertRows(t, "INSERT INTO body (id, refs, size, place, seg, off, hash, meta) VALUES ", 8, len(p.bodies), func(in []any, i int) []any {
+	err := insertRows(t, "INSERT INTO body (id, size, place, seg, off, hash, meta) VALUES ", 7, len(p.bodies), func(in []any, i int) []any {
 		n := &p.bodies[i]
-		return append(in, n.ID, n.refs, n.Size, n.place, n.loc.Seg, n.loc.Off, n.Hash[:], n.meta)
+		return append(in, n.ID, n.Size, n.place, n.loc.Seg, n.loc.Off, n.Hash[:], n.meta)
 	})
 	for i := 0; i < len(p.bodies) && err == nil; i++ {
-		if n := &p.bodies[i]; n.place == placeInline {
-			_, err = t.exec("INSERT INTO body_data (id, data) VALUES (?1, ?2)", n.ID, n.data)
+		n := &p.bodies[i]
+		if n.place == placeInline {
+			err = t.run("INSERT INTO body_data (id, data) VALUES (?1, ?2)", n.ID, n.data)
+		}
+		if n.refs > 1 && err == nil {
+			err = t.run("INSERT INTO body_ref (id, refs) VALUES (?1, ?2)", n.ID, n.refs)
 		}
 	}
 	if err == nil {
@@ -112,6 +118,12 @@ func (p *pending) write(t *tx) error {
 			return append(in, o.acct, o.op, o.kind, o.result, o.at)
 		})
 	}
+	if err == nil {
+		err = insertRows(t, insertJourneys, 4, len(p.journeys), func(in []any, i int) []any {
+			j := &p.journeys[i]
+			return append(in, j.id, j.n, j.hash, string(j.data))
+		})
+	}
 	p.empty()
 	return err
 }
@@ -120,7 +132,8 @@ func (p *pending) write(t *tx) error {
 func (p *pending) empty() {
 	clear(p.bodies) // they are large
 	clear(p.ops)
-	p.bodies, p.refs, p.ops = p.bodies[:0], p.refs[:0], p.ops[:0]
+	clear(p.journeys)
+	p.bodies, p.refs, p.ops, p.journeys = p.bodies[:0], p.refs[:0], p.ops[:0], p.journeys[:0]
 	clear(p.known)
 	clear(p.done)
 }
@@ -138,16 +151,13 @@ type insertText struct {
 func insertRows(t *tx, head string, columns, n int, row func(in []any, i int) []any) error {
 	in := make([]any, 0, rowsAtOnce*columns)
 	for i := 0; i < n; {
-		rows := 1
-		if n-i >= rowsAtOnce {
-			rows = rowsAtOnce
-		}
+		rows := min(n-i, rowsAtOnce)
 		in = in[:0]
 		for range rows {
 			in = row(in, i)
 			i++
 		}
-		if _, err := t.exec(t.insertText(head, columns, rows), in...); err != nil {
+		if err := t.run(t.insertText(head, columns, rows), in...); err != nil {
 			return err
 		}
 	}

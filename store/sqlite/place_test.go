@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -46,16 +47,17 @@ func (f faultyFile) Sync() error {
 	return f.File.Sync()
 }
 
-// group runs fns at once, so that they share a commit, and returns their errors.
-// e is no owner, which has writes of its own.
+// group runs fns at once, so that they share a commit, in this order, and
+// returns their errors. e is no owner, which has writes of its own.
 func group(e *Engine, fns ...func() error) []error {
 	release := hold(e)
 	errs := make([]error, len(fns))
 	var wg sync.WaitGroup
 	for i, fn := range fns {
 		wg.Go(func() { errs[i] = fn() })
-	}
-	for len(e.requests) < len(fns) { // until all wait behind the one that is held
+		for len(e.requests) <= i { // until it waits behind the one that is held
+			runtime.Gosched()
+		}
 	}
 	release()
 	wg.Wait()
@@ -140,7 +142,7 @@ func TestSegmentOfAGroupFails(t *testing.T) {
 						return err
 					})
 				}
-				fns = append(fns, func() error { return e.SetQuota(context.Background(), a.ID, 1<<40) })
+				fns = append(fns, func() error { return e.SetQuota(context.Background(), a.ID, 1<<40, 0) })
 				for i, err := range group(e, fns...) {
 					switch {
 					case i == 10 || c.kind == store.Full: // the database has room

@@ -13,7 +13,8 @@ import (
 
 // A lease moves a recipient's due time to the lease's end. So a recipient is
 // due again by itself when its worker died, the index on (dest, due) passes over
-// those that wait and those that are leased alike, and dest.due is their least.
+// those that wait and those that are leased alike, and dest.due is their least,
+// or when the destination is open again if that is later.
 
 // DueDests returns the destinations with work. It reads rows of dest, one for
 // each destination, and never those of recipients that wait.
@@ -22,11 +23,11 @@ func (e *Engine) DueDests(ctx context.Context, now time.Time, max int) ([]store.
 	var next time.Time
 	err := e.read(ctx, "due destinations", func(t *tx) error {
 		at := micros(now)
-		err := t.each("SELECT name, due FROM dest WHERE due <= ?1 ORDER BY due, name LIMIT ?2", args(at, max),
+		err := t.each("SELECT name, due, fails FROM dest WHERE due <= ?1 ORDER BY due, name LIMIT ?2", args(at, max),
 			func(scan func(...any) error) error {
 				var d store.Dest
 				var due int64
-				err := scan(&d.Name, &due)
+				err := scan(&d.Name, &due, &d.Fails)
 				d.Due = fromMicros(due)
 				dests = append(dests, d)
 				return err
@@ -69,25 +70,56 @@ func nextDue(t *tx, dests []store.Dest, now int64) (time.Time, error) {
 // Lease takes the recipients at dest of the message that has been due the
 // longest.
 func (e *Engine) Lease(ctx context.Context, owner, dest string, now time.Time, ttl time.Duration, max int) (*store.Leased, error) {
-	var l *store.Leased
+	ls, err := e.LeaseSeveral(ctx, owner, dest, now, ttl, max, 1)
+	if err != nil || len(ls) == 0 {
+		return nil, err
+	}
+	return ls[0], nil
+}
+
+// LeaseSeveral is Lease of several messages with one transaction.
+func (e *Engine) LeaseSeveral(ctx context.Context, owner, dest string, now time.Time, ttl time.Duration, max, messages int) ([]*store.Leased, error) {
+	var ls []*store.Leased
 	err := e.writeQueue(ctx, "lease", func(t *tx) error {
-		var out int64
-		l = nil
-		err := t.get("SELECT out FROM out_rcpt WHERE dest = ?1 AND state = 0 AND due <= ?2 ORDER BY due, id LIMIT 1",
-			args(dest, micros(now)), &out)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
+		ls = nil
+		outs, err := longestDue(t, dest, micros(now), messages)
+		if err != nil || len(outs) == 0 {
 			return err
 		}
-		taken, err := leaseRcpts(t, leaseOf{out, dest, owner, micros(now), micros(now.Add(ttl)), max})
-		if err == nil {
-			l = taken
+		taken := make([]*store.Leased, len(outs))
+		for i, out := range outs {
+			if taken[i], err = leaseRcpts(t, leaseOf{out, dest, owner, micros(now), micros(now.Add(ttl)), max}); err != nil {
+				return err
+			}
 		}
-		return err
+		if err := refreshDest(t, dest); err != nil {
+			return err
+		}
+		ls = taken
+		return nil
 	})
-	return l, err
+	for _, l := range ls {
+		if s := e.fresh.take(int64(l.ID)); s != nil {
+			l.Content, _ = e.content(ctx, s, store.NeedMeta|store.NeedBody) // or it is read
+		}
+	}
+	return ls, err
+}
+
+// longestDue finds up to n messages that have been due at dest the longest. It
+// looks at n recipients, which with several of one message are of fewer.
+func longestDue(t *tx, dest string, now int64, n int) ([]int64, error) {
+	var outs []int64
+	err := t.each("SELECT out FROM out_rcpt WHERE dest = ?1 AND state = 0 AND due <= ?2 ORDER BY due, id LIMIT ?3",
+		args(dest, now, n), func(scan func(...any) error) error {
+			var out int64
+			err := scan(&out)
+			if !slices.Contains(outs, out) {
+				outs = append(outs, out)
+			}
+			return err
+		})
+	return outs, err
 }
 
 // leaseOf says what a lease takes, for whom and until when.
@@ -121,36 +153,38 @@ func leaseRcpts(t *tx, o leaseOf) (*store.Leased, error) {
 		return nil, err
 	}
 	for _, r := range l.Rcpts {
-		_, err := t.exec("UPDATE out_rcpt SET owner = ?2, leased_until = ?3, due = ?3, fence = ?4 WHERE id = ?1",
+		err := t.run("UPDATE out_rcpt SET owner = ?2, leased_until = ?3, due = ?3, fence = ?4 WHERE id = ?1",
 			int64(r.ID), o.owner, o.until, r.Fence)
 		if err != nil {
 			return nil, err
 		}
 	}
-	return &l, refreshDest(t, o.dest)
+	return &l, nil
 }
 
 // refreshDest writes when a destination is due. A destination without active
 // recipients, and without settings of its own, has no row.
 func refreshDest(t *tx, name string) error {
 	var due, was sql.NullInt64
-	err := t.get("SELECT min(due), (SELECT due FROM dest WHERE name = ?1) FROM out_rcpt WHERE dest = ?1 AND state = 0",
-		args(name), &due, &was)
+	var open int64
+	err := t.get(`SELECT min(due), (SELECT due FROM dest WHERE name = ?1), ifnull((SELECT open_until FROM dest WHERE name = ?1), 0)
+		FROM out_rcpt WHERE dest = ?1 AND state = 0`, args(name), &due, &was, &open)
 	if err != nil {
 		return err
 	}
+	due.Int64 = max(due.Int64, open)
 	if due.Valid && due == was {
 		return nil // as it is while others wait longer than who leaves
 	}
 	if due.Valid {
-		_, err := t.exec("INSERT INTO dest (name, due) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET due = excluded.due",
+		err := t.run("INSERT INTO dest (name, due) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET due = excluded.due",
 			name, due.Int64)
 		return err
 	}
-	if _, err := t.exec("UPDATE dest SET due = NULL WHERE name = ?1", name); err != nil {
+	if err := t.run("UPDATE dest SET due = NULL, open_until = 0, fails = 0 WHERE name = ?1", name); err != nil {
 		return err
 	}
-	_, err = t.exec("DELETE FROM dest WHERE name = ?1 AND open_until = 0 AND concurrent = 0", name)
+	err = t.run("DELETE FROM dest WHERE name = ?1 AND concurrent = 0", name)
 	return err
 }
 
@@ -205,7 +239,8 @@ func (e *Engine) dropBodies(bodies []*newBody, err error) {
 // finishRcpts writes outcomes and announces the destinations where recipients
 // stay.
 func finishRcpts(t *tx, outcomes []store.RcptOutcome, dead *[]deadBody) error {
-	dests, done := map[string]bool{}, map[int64]bool{}
+	dests, done, events := map[string]bool{}, map[int64]bool{}, map[int64][]store.Event{}
+	silent := map[int64][]store.RcptID{} // that are done, by message
 	for _, o := range outcomes {
 		var out int64
 		var dest string
@@ -213,6 +248,9 @@ func finishRcpts(t *tx, outcomes []store.RcptOutcome, dead *[]deadBody) error {
 			args(int64(o.ID), o.Fence), &out, &dest)
 		if errors.Is(err, sql.ErrNoRows) {
 			return store.Errorf(store.Expunged, "finish", "the lease of recipient %d is lost", o.ID)
+		}
+		if err == nil && o.Refused != nil {
+			err = countRefused(t, o.ID, o.Refused)
 		}
 		if err == nil {
 			err = finishRcpt(t, o)
@@ -223,6 +261,24 @@ func finishRcpts(t *tx, outcomes []store.RcptOutcome, dead *[]deadBody) error {
 		dests[dest] = dests[dest] || !o.Done
 		if o.Done {
 			done[out] = true
+			silent[out] = append(silent[out], o.ID)
+		}
+		if len(o.Events) > 0 {
+			events[out] = append(events[out], o.Events...)
+		}
+	}
+	for out, ids := range silent { // a journey always says who has left the queue
+		if len(events[out]) == 0 {
+			events[out] = []store.Event{store.NewEvent(store.EventActed, fromMicros(t.now), &store.Acted{What: "finished", Rcpts: ids, Final: true})}
+		}
+	}
+	for _, out := range slices.Sorted(maps.Keys(events)) {
+		id, err := originOf(t, out)
+		if err == nil {
+			err = addEvents(t, id, events[out])
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if err := dropDone(t, done, dead); err != nil {
@@ -254,10 +310,10 @@ func dropDone(t *tx, outs map[int64]bool, dead *[]deadBody) error {
 // finishRcpt writes one outcome.
 func finishRcpt(t *tx, o store.RcptOutcome) error {
 	if o.Done {
-		_, err := t.exec("DELETE FROM out_rcpt WHERE id = ?1", int64(o.ID))
+		err := t.run("DELETE FROM out_rcpt WHERE id = ?1", int64(o.ID))
 		return err
 	}
-	_, err := t.exec(`UPDATE out_rcpt SET owner = '', leased_until = 0, due = ?2, last = ?3, last_at = ?4,
+	err := t.run(`UPDATE out_rcpt SET owner = '', leased_until = 0, due = ?2, last = ?3, last_at = ?4,
 		tries = tries + ?5, delayed = max(delayed, ?6) WHERE id = ?1`,
 		int64(o.ID), micros(o.Due), o.Last, t.now, o.Attempt, o.Delayed)
 	return err
@@ -282,7 +338,7 @@ const (
 	outFields = `o.id, o.acct, o.origin, o.sender_local, o.sender_host, o.body_type, o.utf8, o.require_tls,
 		o.ret, o.envid, o.size, o.created, o.expires`
 	rcptFields = `r.id, r.out, r.local, r.host, r.notify, r.orcpt, r.dest, r.state, r.due, r.tries, r.last, r.last_at,
-		r.delayed, r.fence`
+		r.delayed, r.doomed, r.fence, ` + suppressedUntil
 )
 
 // outRow is a row of out as it is read.
@@ -305,19 +361,22 @@ func (r *outRow) outgoing() store.Outgoing {
 // rcptRow is a row of out_rcpt as it is read.
 type rcptRow struct {
 	store.OutRcpt
-	due, lastAt int64
+	due, lastAt, suppressed int64
 }
 
 func (r *rcptRow) dest() []any {
 	to := &r.Recipient
 	return []any{&r.ID, &r.Out, &to.Addr.Local, &to.Addr.Domain, &to.Notify, &to.ORcpt, &r.Dest, &r.State, &r.due,
-		&r.Tries, &r.Last, &r.lastAt, &r.Delayed, &r.Fence}
+		&r.Tries, &r.Last, &r.lastAt, &r.Delayed, &r.Doomed, &r.Fence, &r.suppressed}
 }
 
 func (r *rcptRow) rcpt() store.OutRcpt {
 	r.Due = fromMicros(r.due)
 	if r.lastAt != 0 {
 		r.LastAt = fromMicros(r.lastAt)
+	}
+	if r.suppressed != 0 {
+		r.Suppressed = fromMicros(r.suppressed)
 	}
 	return r.OutRcpt
 }

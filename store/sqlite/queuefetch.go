@@ -11,7 +11,7 @@ func (e *Engine) FetchOutgoing(ctx context.Context, id store.OutID, fn func(*sto
 	const op, need = "fetch outgoing", store.NeedMeta | store.NeedBody
 	var s stored
 	err := e.read(ctx, op, func(t *tx) error {
-		err := t.get("SELECT "+storedColumns+" FROM out m LEFT JOIN body b ON b.id = m.body WHERE m.id = ?1", args(int64(id)), s.dest()...)
+		err := t.get("SELECT "+storedColumns+" FROM out m LEFT JOIN body b ON b.id = m.body WHERE m.id = ?1", args(int64(id)), append(s.dest(), &s.meta)...)
 		if err != nil {
 			return err
 		}

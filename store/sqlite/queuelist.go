@@ -3,9 +3,13 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
+	"postrider/mail"
 	"postrider/store"
 )
 
@@ -13,19 +17,22 @@ import (
 // so that its index is used, and the others are checked on what it finds. All
 // parameters are bound to all queries.
 const (
-	filterRest  = ` AND (?2 = 0 OR r.out = ?2) AND (?3 = '' OR r.dest = ?3) AND (?4 < 0 OR r.state = ?4)`
+	filterRest = ` AND (?2 = 0 OR r.out = ?2) AND (?3 = '' OR r.dest = ?3) AND (?4 < 0 OR r.state = ?4)
+		AND (?6 = '' OR instr(lower(r.local || '@' || r.host), ?6) > 0) AND (?7 = '' OR instr(lower(o.sender_local || '@' || o.sender_host), ?7) > 0)
+		AND (?8 = 0 OR o.created <= ?8) AND (?9 = '' OR instr(lower(r.last), ?9) > 0)
+		AND (?10 = '' OR o.origin = ?10)`
 	filterOrder = ` ORDER BY r.out, r.id LIMIT ?5`
 	filterByID  = ` WHERE r.id IN (SELECT value FROM json_each(?1))` + filterRest
 	filterByOut = ` WHERE ?1 = '' AND r.out = ?2` + filterRest
 	filterAll   = ` WHERE ?1 = ''` + filterRest
 
-	listColumns = "SELECT " + outFields + ", " + rcptFields + " FROM out_rcpt r JOIN out o ON o.id = r.out"
+	listColumns = "SELECT " + outFields + ", " + rcptFields + ", ifnull((SELECT open_until FROM dest d WHERE d.name = r.dest), 0) FROM out_rcpt r JOIN out o ON o.id = r.out"
 	listByID    = listColumns + filterByID + filterOrder
 	listByOut   = listColumns + filterByOut + filterOrder
 	listAll     = listColumns + filterAll + filterOrder
 
-	pickColumns = "SELECT r.id, r.out, r.dest, r.state, r.owner <> '' AND r.leased_until > ?6 FROM out_rcpt r"
-	pickOn      = " AND (r.out, r.id) > (?7, ?8)" + filterOrder
+	pickColumns = "SELECT r.id, r.out, r.dest, r.state, r.owner <> '' AND r.leased_until > ?11, r.local, r.host FROM out_rcpt r JOIN out o ON o.id = r.out"
+	pickOn      = " AND (r.out, r.id) > (?12, ?13)" + filterOrder
 	pickByID    = pickColumns + filterByID + pickOn
 	pickByOut   = pickColumns + filterByOut + pickOn
 	pickAll     = pickColumns + filterAll + pickOn
@@ -55,7 +62,12 @@ func filterQuery(f store.OutFilter, byID, byOut, all string) (string, []any, err
 	case f.Out != 0:
 		query = byOut
 	}
-	return query, args(ids, int64(f.Out), f.Dest, state, limit), nil
+	before := int64(0)
+	if !f.Before.IsZero() {
+		before = micros(f.Before)
+	}
+	return query, args(ids, int64(f.Out), f.Dest, state, limit, strings.ToLower(f.Rcpt), strings.ToLower(f.Sender), before,
+		strings.ToLower(f.Last), string(f.Message)), nil
 }
 
 // Outgoing lists recipients in the queue. The filter's limit counts recipients.
@@ -70,9 +82,11 @@ func (e *Engine) Outgoing(ctx context.Context, f store.OutFilter) ([]store.Lease
 		return t.each(query, params, func(scan func(...any) error) error {
 			var m outRow
 			var r rcptRow
-			if err := scan(append(m.dest(), r.dest()...)...); err != nil {
+			var open int64
+			if err := scan(append(append(m.dest(), r.dest()...), &open)...); err != nil {
 				return err
 			}
+			r.due = max(r.due, open)
 			if n := len(all); n == 0 || all[n-1].ID != m.ID {
 				all = append(all, store.Leased{Outgoing: m.outgoing()})
 			}
@@ -90,6 +104,7 @@ type picked struct {
 	dest    string
 	state   store.RcptState
 	leased  bool
+	addr    mail.Address
 }
 
 // Act does what an operator asked for, to many recipients in several
@@ -97,7 +112,7 @@ type picked struct {
 // twice at once nor taken away under it: OutRetry and OutDrop pass it over.
 func (e *Engine) Act(ctx context.Context, f store.OutFilter, a store.OutAction, now time.Time) (int, error) {
 	const op = "queue action"
-	if a > store.OutDrop {
+	if a > store.OutBounce {
 		return 0, store.Errorf(store.Invalid, op, "action %d", a)
 	}
 	query, params, err := filterQuery(f, pickByID, pickByOut, pickAll)
@@ -115,7 +130,7 @@ func (e *Engine) Act(ctx context.Context, f store.OutFilter, a store.OutAction, 
 			return n, err
 		}
 		last := rows[len(rows)-1]
-		params[6], params[7] = last.out, last.id
+		params[11], params[12] = last.out, last.id
 		limit -= int64(len(rows))
 	}
 	return n, nil
@@ -131,14 +146,14 @@ func (e *Engine) actOnSome(ctx context.Context, op, query string, params []any, 
 		rows, dead = nil, nil
 		err := t.each(query, params, func(scan func(...any) error) error {
 			var p picked
-			err := scan(&p.id, &p.out, &p.dest, &p.state, &p.leased)
+			err := scan(&p.id, &p.out, &p.dest, &p.state, &p.leased, &p.addr.Local, &p.addr.Domain)
 			rows = append(rows, p)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		n, err = actOn(t, rows, a, params[5].(int64), &dead)
+		n, err = actOn(t, rows, a, params[10].(int64), &dead)
 		return err
 	})
 	if err != nil {
@@ -148,10 +163,28 @@ func (e *Engine) actOnSome(ctx context.Context, op, query string, params []any, 
 	return rows, n, nil
 }
 
+// actedWords is what journeys say of an operator's actions.
+var actedWords = [...]string{store.OutRetry: "to be tried again now", store.OutHold: "held", store.OutRelease: "released",
+	store.OutDrop: "dropped without a notice", store.OutBounce: "to be returned to the sender"}
+
+// tellActed has journeys tell of an action.
+func tellActed(t *tx, acted map[int64]*store.Acted) error {
+	for _, out := range slices.Sorted(maps.Keys(acted)) {
+		id, err := originOf(t, out)
+		if err == nil {
+			err = addEvents(t, id, []store.Event{store.NewEvent(store.EventActed, fromMicros(t.now), acted[out])})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // actOn does a to rows and returns to how many of them it applied.
 func actOn(t *tx, rows []picked, a store.OutAction, now int64, dead *[]deadBody) (int, error) {
 	n := 0
-	dests, dropped := map[string]bool{}, map[int64]bool{}
+	dests, dropped, acted := map[string]bool{}, map[int64]bool{}, map[int64]*store.Acted{}
 	for _, p := range rows {
 		var err error
 		switch {
@@ -163,6 +196,8 @@ func actOn(t *tx, rows []picked, a store.OutAction, now int64, dead *[]deadBody)
 			_, err = t.exec("UPDATE out_rcpt SET state = 0 WHERE id = ?1", p.id)
 		case a == store.OutRelease && p.state == store.RcptHeld:
 			_, err = t.exec("UPDATE out_rcpt SET state = 0, due = ?2 WHERE id = ?1", p.id, now)
+		case a == store.OutBounce && !p.leased:
+			_, err = t.exec("UPDATE out_rcpt SET state = 0, due = ?2, doomed = 1 WHERE id = ?1", p.id, now)
 		case a == store.OutDrop && !p.leased:
 			_, err = t.exec("DELETE FROM out_rcpt WHERE id = ?1", p.id)
 			dropped[p.out] = true
@@ -173,7 +208,23 @@ func actOn(t *tx, rows []picked, a store.OutAction, now int64, dead *[]deadBody)
 			return 0, err
 		}
 		n++
-		dests[p.dest] = a == store.OutRetry || a == store.OutRelease
+		dests[p.dest] = a == store.OutRetry || a == store.OutRelease || a == store.OutBounce
+		if acted[p.out] == nil {
+			acted[p.out] = &store.Acted{What: actedWords[a], Final: a == store.OutDrop}
+		}
+		acted[p.out].Rcpts = append(acted[p.out].Rcpts, store.RcptID(p.id))
+		acted[p.out].To = append(acted[p.out].To, p.addr.String())
+	}
+	if err := tellActed(t, acted); err != nil {
+		return 0, err
+	}
+	for dest, now := range dests {
+		if !now {
+			continue
+		}
+		if _, err := t.exec("UPDATE dest SET open_until = 0, fails = 0 WHERE name = ?1 AND open_until <> 0", dest); err != nil {
+			return 0, err
+		}
 	}
 	if err := dropDone(t, dropped, dead); err != nil {
 		return 0, err

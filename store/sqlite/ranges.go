@@ -43,29 +43,45 @@ const inSet = `json_each(?3) r CROSS JOIN message m
 // removes the bodies that have no other. Space in segments is added to dead,
 // to be dropped after the commit.
 func unrefMessages(t *tx, box store.MailboxID, uids store.UIDSet, dead *[]deadBody) error {
-	_, err := t.exec(`INSERT INTO temp.unref (body, n, dead) SELECT b.id, x.n, iif(b.refs > x.n, 0, 1 + b.place)
-		FROM (SELECT m.body, count(*) AS n FROM `+inSet+` GROUP BY m.body) x JOIN body b ON b.id = x.body`,
+	err := t.run(`INSERT INTO temp.unref (body, left, place)
+		SELECT x.body, ifnull(r.refs, 1) - x.n, iif(ifnull(r.refs, 1) > x.n, -1, (SELECT place FROM body WHERE id = x.body))
+		FROM (SELECT m.body, count(*) AS n FROM `+inSet+` GROUP BY m.body) x LEFT JOIN body_ref r ON r.id = x.body`,
 		int64(box.Account), box.N, setOf(uids, 0))
 	if err != nil {
 		return err
 	}
-	err = t.each("SELECT b.seg, b.off, b.size FROM temp.unref u JOIN body b ON b.id = u.body WHERE u.dead = 1 + ?1",
-		args(placeSegment), func(scan func(...any) error) error {
-			var seg, off, size int64
-			err := scan(&seg, &off, &size)
-			*dead = append(*dead, deadBody{blob.Loc{Seg: seg, Off: off}, size})
-			return err
-		})
+	var none, inline int // bodies without references, and those of them in the database
+	err = t.get("SELECT count(*) FILTER (WHERE left < 1), count(*) FILTER (WHERE place = 0) FROM temp.unref",
+		nil, &none, &inline)
 	if err != nil {
 		return err
 	}
-	for _, q := range []string{
-		"DELETE FROM body_data WHERE id IN (SELECT body FROM temp.unref WHERE dead = 1)",
-		"DELETE FROM body WHERE id IN (SELECT body FROM temp.unref WHERE dead > 0)",
-		"UPDATE body SET refs = refs - u.n FROM temp.unref u WHERE body.id = u.body", // those that are left
-		"DELETE FROM temp.unref",
+	if none > inline {
+		err := t.each("SELECT b.seg, b.off, b.size FROM temp.unref u JOIN body b ON b.id = u.body WHERE u.place = ?1",
+			args(placeSegment), func(scan func(...any) error) error {
+				var seg, off, size int64
+				err := scan(&seg, &off, &size)
+				*dead = append(*dead, deadBody{blob.Loc{Seg: seg, Off: off}, size})
+				return err
+			})
+		if err != nil {
+			return err
+		}
+	}
+	for _, q := range []struct {
+		needed bool
+		text   string
+	}{
+		{inline > 0, "DELETE FROM body_data WHERE id IN (SELECT body FROM temp.unref WHERE place = 0)"},
+		{none > 0, "DELETE FROM body WHERE id IN (SELECT body FROM temp.unref WHERE left < 1)"},
+		{true, "DELETE FROM body_ref WHERE id IN (SELECT body FROM temp.unref WHERE left < 2)"},
+		{true, "UPDATE body_ref SET refs = u.left FROM temp.unref u WHERE u.left > 1 AND body_ref.id = u.body"},
+		{true, "DELETE FROM temp.unref"},
 	} {
-		if _, err := t.exec(q); err != nil {
+		if !q.needed {
+			continue
+		}
+		if err := t.run(q.text); err != nil {
 			return err
 		}
 	}
@@ -76,12 +92,12 @@ func unrefMessages(t *tx, box store.MailboxID, uids store.UIDSet, dead *[]deadBo
 func deleteMessages(t *tx, box store.MailboxID, uids store.UIDSet) error {
 	const few = 4
 	if len(uids) > few {
-		_, err := t.exec(`DELETE FROM message WHERE acct = ?1 AND mbox = ?2 AND uid IN (SELECT m.uid FROM `+inSet+`)`,
+		err := t.run(`DELETE FROM message WHERE acct = ?1 AND mbox = ?2 AND uid IN (SELECT m.uid FROM `+inSet+`)`,
 			int64(box.Account), box.N, setOf(uids, 0))
 		return err
 	}
 	for _, r := range uids {
-		_, err := t.exec("DELETE FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4",
+		err := t.run("DELETE FROM message WHERE acct = ?1 AND mbox = ?2 AND uid BETWEEN ?3 AND ?4",
 			int64(box.Account), box.N, int64(r.Lo), int64(r.Hi))
 		if err != nil {
 			return err

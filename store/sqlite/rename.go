@@ -41,6 +41,13 @@ func renameInbox(t *tx, inbox store.Mailbox, to string) error {
 	if err != nil {
 		return err
 	}
+	// RFC 5464 §4.1: what is noted about INBOX goes with the messages, and stays.
+	_, err = t.exec(`INSERT INTO annotation (acct, mbox, who, name, value)
+		SELECT acct, ?2, who, name, value FROM annotation WHERE acct = ?1 AND mbox = ?3`,
+		int64(inbox.ID.Account), m.ID.N, inbox.ID.N)
+	if err != nil {
+		return err
+	}
 	c := &copier{t: t, from: inbox.ID, to: m.ID, move: true}
 	return c.run(store.AllUIDs())
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -205,16 +206,14 @@ func (r *repair) openOld(path string) (*sql.DB, *sql.Conn, error) {
 			if got, err = schemaText(conn); err == nil && got == want {
 				return db, conn, nil
 			}
-			if err == nil {
-				err = otherVersion(conn)
-			}
+			err = errors.Join(err, otherVersion(conn))
 			conn.Close()
-			if store.KindOf(err) == store.Invalid {
-				db.Close()
-				return nil, nil, err
-			}
 		}
 		db.Close()
+		err = errors.Join(err, olderVersion(path))
+		if store.KindOf(err) == store.Invalid {
+			return nil, nil, err
+		}
 		if tried {
 			return nil, nil, fmt.Errorf("its schema cannot be made out: %v", err)
 		}
@@ -243,6 +242,34 @@ func otherVersion(c *sql.Conn) error {
 	}
 	if verdict == "ok" && version != len(texts) {
 		return store.Errorf(store.Invalid, "repair", "the database has schema version %d, this program repairs version %d", version, len(texts))
+	}
+	return nil
+}
+
+// olderVersion refuses a damaged database of an older version, by its header,
+// which can be read without a schema. It has its tables elsewhere, and with
+// other columns, so that the newest schema would have its rows misread. With
+// a log beside it the header may be older than the database.
+func olderVersion(path string) error {
+	texts, err := migrations()
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var h [100]byte
+	if _, err := io.ReadFull(f, h[:]); err != nil {
+		return nil // that too is damage
+	}
+	version := int(binary.BigEndian.Uint32(h[60:]))
+	if version > 0 && version < len(texts) {
+		return store.Errorf(store.Invalid, "repair", "the database has schema version %d, this program repairs version %d: repair it with the program that wrote it", version, len(texts))
 	}
 	return nil
 }

@@ -2,10 +2,12 @@ package sqlite
 
 import (
 	"bytes"
+	"database/sql"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,5 +171,152 @@ func TestRepair(t *testing.T) {
 	t.Logf("%d damaged stores: %d past repair, %d messages kept, %d lost, %d with new UIDVALIDITYs", runs, refused, kept, lost, renumbered)
 	if kept == 0 || lost == 0 {
 		t.Error("this shows nothing")
+	}
+}
+
+// firstVersion makes a store of the first version with this many settings.
+func firstVersion(t *testing.T, dir string, settings int) {
+	t.Helper()
+	texts, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite3", dsn(filepath.Join(dir, dbName), "_txlock=immediate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{texts[0], "PRAGMA user_version = 1"} {
+		if _, err := db.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range settings { // pages that have to make room for what comes later
+		if _, err := db.Exec("INSERT INTO setting (acct, name, value) VALUES (0, ?, zeroblob(2000))", i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// upgradedStore is a store that was filled under the first version and then
+// brought to the newest.
+func upgradedStore(t *testing.T, dir string, settings int) (*Engine, store.Account, store.MailboxID) {
+	t.Helper()
+	firstVersion(t, dir, settings)
+	e := openTest(t, dir, Options{})
+	a, inbox := addAccount(t, e, "bob")
+	return e, a, inbox
+}
+
+// A store that came from an older version has the tables of later ones, which
+// SQLite puts where a new store has them, and their rows are carried over.
+func TestRepairOfUpgradedStore(t *testing.T) {
+	dir := t.TempDir()
+	e, a, inbox := upgradedStore(t, dir, 50)
+	if err := e.SetACL(t.Context(), inbox, store.Anyone, false, store.FlagsSet, store.RightLookup); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Annotate(t.Context(), inbox, []store.Annotation{{Who: a.ID, Name: "/comment", Value: []byte("mine")}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	done, err := Repair(dir, time.Now())
+	if err != nil || len(done.Notes) > 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	e = openTest(t, dir, Options{})
+	clean(t, e)
+	if r, err := e.Rights(t.Context(), inbox, 77); err != nil || r != store.RightLookup {
+		t.Errorf("rights %v, %v", r, err)
+	}
+	if all, err := e.Annotations(t.Context(), inbox, a.ID); err != nil || len(all) != 1 {
+		t.Errorf("annotations %v, %v", all, err)
+	}
+}
+
+// The schema of an upgraded store lies on other pages than that of a new one.
+// What lies where a new store has it is not lost when a damaged one is
+// replaced.
+func TestRepairOfUpgradedSchema(t *testing.T) {
+	const settings = 300
+	dir := t.TempDir()
+	e, a, inbox := upgradedStore(t, dir, settings)
+	for i := range 40 {
+		if _, err := e.Accept(t.Context(), acceptance(a.ID, text(uint64(i), 3000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := readAllOf(t, e, inbox)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wipeSchema(t, dir)
+	done, err := Repair(dir, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Notes) != 1 || done.Lost != 0 || done.Messages != 40 {
+		t.Errorf("%+v", done)
+	}
+	e = openTest(t, dir, Options{})
+	clean(t, e)
+	got := readAllOf(t, e, inbox)
+	for uid, body := range want {
+		if !bytes.Equal(got[uid], body) {
+			t.Errorf("uid %d: %d bytes, want %d", uid, len(got[uid]), len(body))
+		}
+	}
+	var n int
+	err = e.read(t.Context(), "count", func(t *tx) error {
+		return t.get("SELECT count(*) FROM setting WHERE length(value) = 2000", nil, &n)
+	})
+	if err != nil || n != settings {
+		t.Errorf("%d settings, %v", n, err)
+	}
+}
+
+// wipeSchema zeroes the pages that hold the schema, but for the header of the
+// file.
+func wipeSchema(t *testing.T, dir string) {
+	t.Helper()
+	path := filepath.Join(dir, dbName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := schemaPages(b)
+	if err != nil || len(pages) < 2 {
+		t.Fatalf("schema on pages %v, %v", pages, err)
+	}
+	for _, n := range pages {
+		from := (n - 1) * dbPage
+		if n == 1 {
+			from += 100
+		}
+		clear(b[from : n*dbPage])
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A damaged store of an older version is left alone: its tables are not where
+// the newest schema has them.
+func TestRepairOfOlderVersion(t *testing.T) {
+	dir := t.TempDir()
+	firstVersion(t, dir, 10)
+	wipeSchema(t, dir)
+	before := files(t, dir)
+	if _, err := Repair(dir, time.Now()); store.KindOf(err) != store.Invalid || !strings.Contains(err.Error(), "version 1") {
+		t.Errorf("%v", err)
+	}
+	for path, b := range files(t, dir) {
+		if !bytes.Equal(b, before[path]) {
+			t.Errorf("%s was changed", path)
+		}
 	}
 }

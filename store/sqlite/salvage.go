@@ -355,9 +355,12 @@ func (s *salvage) readable(shape *tableShape, key []any) bool {
 // dbPage is the size of our databases' pages.
 const dbPage = 4096
 
-// graftSchema writes the pages of fresh that hold the schema into a copy of a
-// damaged database: both were made by the same migrations, and so their tables
-// begin at the same pages.
+// graftSchema gives a copy of a damaged database the schema of fresh. Both went
+// through the same migrations, and so their tables begin at the same pages: in
+// a database that can be vacuumed step by step, SQLite puts the first page of a
+// new table behind those of the others and moves what lies there. But the
+// pages under page 1 that hold the schema lie where there was room; they are
+// put at the end, so that nothing of the damaged database is overwritten.
 func graftSchema(damagedPath, freshPath string) error {
 	fresh, err := os.ReadFile(freshPath)
 	if err != nil {
@@ -372,28 +375,47 @@ func graftSchema(damagedPath, freshPath string) error {
 	if err != nil {
 		return err
 	}
-	pages, err := schemaPages(fresh)
+	leaves, err := schemaPages(fresh)
 	if err != nil {
 		return err
 	}
-	if info.Size() < int64(len(pages))*dbPage {
+	if info.Size() < int64(len(leaves))*dbPage {
 		return errors.New("there is next to nothing in it")
 	}
-	for _, n := range pages {
-		pg := bytes.Clone(fresh[(n-1)*dbPage : n*dbPage])
-		if n == 1 {
-			binary.BigEndian.PutUint32(pg[28:], uint32(info.Size()/dbPage))
-			clear(pg[32:40]) // free pages are not looked for
+	first := bytes.Clone(fresh[:dbPage])
+	end := uint32(info.Size() / dbPage)
+	for i, n := range leaves[1:] {
+		if end++; end == lockPage {
+			end++
 		}
-		if _, err := f.WriteAt(pg, int64(n-1)*dbPage); err != nil {
+		if _, err := f.WriteAt(fresh[(n-1)*dbPage:n*dbPage], int64(end-1)*dbPage); err != nil {
 			return err
 		}
+		binary.BigEndian.PutUint32(first[schemaPointer(first, i):], end)
 	}
-	return f.Truncate(info.Size() / dbPage * dbPage)
+	binary.BigEndian.PutUint32(first[28:], end)
+	clear(first[32:40]) // free pages are not looked for
+	if _, err := f.WriteAt(first, 0); err != nil {
+		return err
+	}
+	return f.Truncate(int64(end) * dbPage)
+}
+
+// lockPage is the page that SQLite never uses, since it locks bytes in it.
+const lockPage = 1<<30/dbPage + 1
+
+// schemaPointer returns where an interior page 1 has the number of the i-th
+// page under it: at the beginning of a cell, the last one in the header.
+func schemaPointer(first []byte, i int) int {
+	const header = 100
+	if i == int(binary.BigEndian.Uint16(first[header+3:])) {
+		return header + 8
+	}
+	return int(binary.BigEndian.Uint16(first[header+12+2*i:]))
 }
 
 // schemaPages returns the numbers of the pages that hold the schema: page 1,
-// and the leaves under it if it is an interior page.
+// then the leaves under it, in order, if it is an interior page.
 func schemaPages(db []byte) ([]int, error) {
 	const header, leaf, interior = 100, 0x0d, 0x05
 	pages := []int{1}
@@ -404,11 +426,13 @@ func schemaPages(db []byte) ([]int, error) {
 		return nil, errors.New("page 1 is no page of a table")
 	}
 	cells := int(binary.BigEndian.Uint16(db[header+3:]))
-	for i := range cells {
-		at := int(binary.BigEndian.Uint16(db[header+12+2*i:]))
+	for i := range cells + 1 {
+		at := schemaPointer(db, i)
+		if at > dbPage-4 {
+			return nil, errors.New("page 1 is damaged")
+		}
 		pages = append(pages, int(binary.BigEndian.Uint32(db[at:])))
 	}
-	pages = append(pages, int(binary.BigEndian.Uint32(db[header+8:])))
 	for _, n := range pages {
 		if n < 1 || n*dbPage > len(db) || n > 1 && db[(n-1)*dbPage] != leaf {
 			return nil, errors.New("the schema is larger than expected")

@@ -95,6 +95,15 @@ func (e *Engine) tidy() {
 		if err == nil {
 			err = e.trimGone(context.Background())
 		}
+		if err == nil {
+			err = e.forgetJourneys(context.Background())
+		}
+		if err == nil {
+			err = e.indexMessageIDs(context.Background())
+		}
+		if err == nil {
+			err = e.writeQueue(context.Background(), "forget", forgetSent)
+		}
 		select {
 		case <-e.quit:
 			return

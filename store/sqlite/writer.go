@@ -56,6 +56,12 @@ func (e *Engine) writeQueue(ctx context.Context, op string, fn func(*tx) error, 
 	return e.submit(ctx, &request{op: op, fn: fn, bodies: bodies, frees: true, files: true, done: make(chan struct{})})
 }
 
+// writeBeside is write for what has nothing to do with mailboxes: what is
+// known of those stays known.
+func (e *Engine) writeBeside(ctx context.Context, op string, fn func(*tx) error) error {
+	return e.submit(ctx, &request{op: op, fn: fn, files: true, done: make(chan struct{})})
+}
+
 func (e *Engine) submit(ctx context.Context, r *request) error {
 	if err := ctx.Err(); err != nil {
 		return wrap(r.op, err)

@@ -228,3 +228,41 @@ func TestIDsRise(t *testing.T) {
 		t.Errorf("%d after %d: the clock was followed back", id, last)
 	}
 }
+
+// An acceptance whose commit failed is tried once more, and takes place once,
+// whether the commit did or not.
+func TestAcceptAfterUnknownCommit(t *testing.T) {
+	for _, end := range []string{"COMMIT", "ROLLBACK"} {
+		e := openTest(t, t.TempDir(), Options{})
+		a, inbox := addAccount(t, e, "bob")
+		release := hold(e)
+		accepted, cut := make(chan error), make(chan error)
+		go func() {
+			_, err := e.Accept(t.Context(), acceptance(a.ID, text(1, 1000)))
+			accepted <- err
+		}()
+		for len(e.requests) == 0 {
+		}
+		go func() {
+			cut <- e.write(t.Context(), "cut", func(tx *tx) error {
+				return tx.c.Raw(func(d any) error { // the group's own COMMIT finds no transaction
+					_, err := d.(*sqlite3.SQLiteConn).Exec(end, nil)
+					return err
+				})
+			})
+		}()
+		for len(e.requests) < 2 {
+		}
+		release()
+		if err := <-accepted; err != nil {
+			t.Errorf("%s: %v", end, err)
+		}
+		if err := <-cut; !errors.Is(err, store.ErrUnknown) {
+			t.Errorf("%s: %v", end, err)
+		}
+		if m, err := e.Mailbox(t.Context(), a.ID, store.Inbox); err != nil || m.ID != inbox || m.Total != 1 {
+			t.Errorf("%s: %+v, %v", end, m, err)
+		}
+		clean(t, e)
+	}
+}

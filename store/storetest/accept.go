@@ -101,7 +101,7 @@ func acceptAllOrNothing(s *suite) {
 	both := &store.Acceptance{Op: "op", ID: id(1), Body: body(text),
 		Local:    []store.LocalRcpt{{Account: s.alice.ID}, {Account: s.bob.ID}},
 		Outgoing: []store.NewOutgoing{s.to("x@b.test")}}
-	s.ok(s.a.SetQuota(s.ctx, s.bob.ID, 10))
+	s.ok(s.a.SetQuota(s.ctx, s.bob.ID, 10, 0))
 	_, err := s.a.Accept(s.ctx, both)
 	s.kind(err, store.Quota)
 	s.nothing("one is over quota")
@@ -118,7 +118,7 @@ func acceptAllOrNothing(s *suite) {
 	s.kind(err, store.Internal)
 	s.nothing("the body cannot be read")
 
-	s.ok(s.a.SetQuota(s.ctx, s.bob.ID, 0))
+	s.ok(s.a.SetQuota(s.ctx, s.bob.ID, 0, 0))
 	done, err := s.b.Accept(s.ctx, both) // what failed did not use up its op
 	s.ok(err)
 	if len(done.Filed) != 2 || done.Again {
@@ -221,7 +221,7 @@ func quotaEdge(s *suite) {
 	text := letter("quota")
 	size := int64(len(text))
 	in, archive := s.a.inbox(s.alice), s.a.box(s.alice, "Archive").ID
-	s.ok(s.a.SetQuota(s.ctx, s.alice.ID, 2*size))
+	s.ok(s.a.SetQuota(s.ctx, s.alice.ID, 2*size, 0))
 	first := s.a.put(in, text, store.Flags{})
 	_, err := s.b.Append(s.ctx, "", in, body(text+"x"), store.Flags{}, time.Now())
 	s.kind(err, store.Quota)
@@ -239,7 +239,7 @@ func quotaEdge(s *suite) {
 	s.a.expunge(in, second)
 	_, err = s.a.Copy(s.ctx, "", archive, store.AllUIDs(), in, false)
 	s.ok(err)
-	s.ok(s.a.SetQuota(s.ctx, s.alice.ID, 1)) // what is there stays
+	s.ok(s.a.SetQuota(s.ctx, s.alice.ID, 1, 0)) // what is there stays
 	s.equal("messages", s.a.again(s.alice).Count, 2)
 	_, err = s.a.Append(s.ctx, "", in, body("x"), store.Flags{}, time.Now())
 	s.kind(err, store.Quota)

@@ -73,7 +73,7 @@ func accounts(s *suite) {
 		s.kind(err, store.NotFound)
 	}
 	s.ok(s.b.SetDisabled(s.ctx, carol.ID, true))
-	s.ok(s.b.SetQuota(s.ctx, carol.ID, 77))
+	s.ok(s.b.SetQuota(s.ctx, carol.ID, 77, 0))
 	now := s.a.again(carol)
 	if !now.Disabled || now.Quota != 77 {
 		s.Errorf("changed to %+v", now)
@@ -87,8 +87,8 @@ func accounts(s *suite) {
 	_, err = s.a.Account(s.ctx, nobody)
 	s.kind(err, store.NotFound)
 	s.kind(s.a.SetDisabled(s.ctx, nobody, true), store.NotFound)
-	s.kind(s.a.SetQuota(s.ctx, nobody, 1), store.NotFound)
-	s.kind(s.a.SetQuota(s.ctx, carol.ID, -1), store.Invalid)
+	s.kind(s.a.SetQuota(s.ctx, nobody, 1, 0), store.NotFound)
+	s.kind(s.a.SetQuota(s.ctx, carol.ID, -1, 0), store.Invalid)
 	s.kind(s.a.SetCredential(s.ctx, nobody, store.Credential{}), store.NotFound)
 	s.kind(s.a.RemoveAccount(s.ctx, nobody), store.NotFound)
 }

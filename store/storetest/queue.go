@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,6 +15,7 @@ func queueCases() []testCase {
 		{"an outgoing message", outgoingMessage},
 		{"destinations that are due", dueDests},
 		{"lease in parts", leaseInParts},
+		{"lease several", leaseSeveral},
 		{"outcomes", outcomes},
 		{"leases end", leasesEnd},
 		{"fences", fences},
@@ -22,6 +24,9 @@ func queueCases() []testCase {
 		{"actions of an operator", actions},
 		{"filters", filters},
 		{"many that wait", manyWaiting},
+		{"closing a destination", closing},
+		{"addresses that are refused", suppression},
+		{"limits of sending", sendLimits},
 	}
 }
 
@@ -178,6 +183,30 @@ func leaseInParts(s *suite) {
 	}
 	dests, _ := s.a.due(now)
 	s.equal("due", dests, "[c.test]")
+}
+
+// leaseSeveral leases messages that have been due the longest, at one
+// destination alone.
+func leaseSeveral(s *suite) {
+	now := start()
+	for i := range 6 {
+		s.a.send(now.Add(-time.Duration(i)*time.Minute), fmt.Sprintf("r%d@b.test", i), fmt.Sprintf("r%d@c.test", i))
+	}
+	s.a.send(now.Add(time.Hour), "later@b.test")
+	for _, want := range []string{"[r5@b.test r4@b.test r3@b.test r2@b.test]", "[r1@b.test r0@b.test]", "[]"} {
+		ls, err := s.b.LeaseSeveral(s.ctx, "w", "b.test", now, ttl, 10, 4)
+		s.ok(err)
+		got := []string{}
+		for _, l := range ls {
+			for _, r := range l.Rcpts {
+				got = append(got, r.Recipient.Addr.String())
+			}
+		}
+		s.equal("leased", got, want)
+	}
+	dests, next := s.a.due(now)
+	s.equal("due", dests, "[c.test]")
+	s.equal("next", next, now.Add(ttl)) // when the leases end
 }
 
 func outcomes(s *suite) {
@@ -384,11 +413,149 @@ func filters(s *suite) {
 		{store.OutFilter{IDs: []store.RcptID{all[1].Rcpts[0].ID}, Out: first}, "[]"},
 		{store.OutFilter{Limit: 3}, "[1@b.test held 2@c.test 3@b.test]"},
 		{store.OutFilter{Dest: "d.test"}, "[]"},
+		{store.OutFilter{Rcpt: "2@C"}, "[2@c.test]"},
+		{store.OutFilter{Rcpt: "b.test", Sender: "Alice@"}, "[1@b.test held 3@b.test]"},
+		{store.OutFilter{Sender: "nobody"}, "[]"},
+		{store.OutFilter{Before: time.Now().Add(-time.Hour)}, "[]"},
+		{store.OutFilter{Before: time.Now().Add(time.Hour), Limit: 1}, "[1@b.test held]"},
+		{store.OutFilter{Last: "451"}, "[]"},
+		{store.OutFilter{Message: id(1), Dest: "c.test"}, "[2@c.test 4@c.test held]"},
 	} {
 		s.equal(fmt.Sprintf("filter %+v", tt.f), s.b.queued(tt.f), tt.want)
 	}
+	l := s.a.lease("b.test", now)
+	s.ok(s.a.Finish(s.ctx, []store.RcptOutcome{{ID: l.Rcpts[0].ID, Fence: l.Rcpts[0].Fence, Due: now, Last: "mx: 451 4.7.1 Later"}}))
+	s.equal("by the last outcome", s.b.queued(store.OutFilter{Last: "451 4.7.1 later"}), "[3@b.test]")
+	s.a.act(store.OutFilter{Rcpt: "1@", Sender: "alice"}, store.OutBounce, now, 1)
+	l = s.a.lease("b.test", now)
+	if r := l.Rcpts[0]; !r.Doomed || r.Recipient.Addr.Local != "1" {
+		s.Errorf("leased %+v", r)
+	}
+	s.ok(s.a.Finish(s.ctx, []store.RcptOutcome{{ID: l.Rcpts[0].ID, Fence: l.Rcpts[0].Fence, Due: now}}))
+	s.a.act(store.OutFilter{IDs: []store.RcptID{l.Rcpts[0].ID}}, store.OutHold, now, 1)
 	s.a.act(store.OutFilter{Limit: 1, State: &active}, store.OutDrop, now, 1)
 	s.equal("queued", s.a.queued(store.OutFilter{}), "[1@b.test held 3@b.test 4@c.test held]")
+}
+
+// suppression counts refusals until nothing is sent to an address.
+func suppression(s *suite) {
+	now := start()
+	refuse := func() {
+		s.Helper()
+		s.a.send(now, "Bob@b.test")
+		l := s.a.lease("b.test", now)
+		if !l.Rcpts[0].Suppressed.IsZero() {
+			s.Errorf("suppressed too early: %+v", l.Rcpts[0])
+		}
+		s.ok(s.b.Finish(s.ctx, []store.RcptOutcome{{ID: l.Rcpts[0].ID, Fence: l.Rcpts[0].Fence, Done: true,
+			Refused: &store.Refused{Reason: "550 5.1.1 no", After: 2, For: time.Hour}}}))
+	}
+	refuse()
+	list, err := s.b.Suppressions(s.ctx)
+	s.ok(err)
+	if len(list) != 1 || !list[0].Until.IsZero() || list[0].Refused != 1 || list[0].Address.String() != "bob@b.test" || list[0].Reason != "550 5.1.1 no" {
+		s.Errorf("after one: %+v", list)
+	}
+	refuse()
+	s.a.send(now, "bob@B.test")
+	l := s.a.lease("b.test", now)
+	if d := time.Until(l.Rcpts[0].Suppressed); d < 50*time.Minute || d > 70*time.Minute {
+		s.Errorf("suppressed until %v", l.Rcpts[0].Suppressed)
+	}
+	s.ok(s.a.Finish(s.ctx, []store.RcptOutcome{{ID: l.Rcpts[0].ID, Fence: l.Rcpts[0].Fence, Due: now}}))
+	s.ok(s.b.Unsuppress(s.ctx, s.address("BOB@b.test")))
+	s.kind(s.b.Unsuppress(s.ctx, s.address("bob@b.test")), store.NotFound)
+	until := now.Add(48 * time.Hour)
+	s.ok(s.b.Suppress(s.ctx, store.Suppression{Address: s.address("Bob@b.test"), Until: until, Reason: "by hand"}))
+	l = s.a.lease("b.test", now)
+	s.equal("suppressed until", l.Rcpts[0].Suppressed, until)
+	s.ok(s.a.Finish(s.ctx, []store.RcptOutcome{{ID: l.Rcpts[0].ID, Fence: l.Rcpts[0].Fence, Done: true}}))
+}
+
+// sendLimits counts what an account submits.
+func sendLimits(s *suite) {
+	submit := func(l store.SendLimit, rcpts ...string) error {
+		a := s.arrived(letter("limited"))
+		a.Limit = &l
+		a.Outgoing = []store.NewOutgoing{s.to(rcpts...)}
+		_, err := s.a.Accept(s.ctx, a)
+		return err
+	}
+	refused := func(err error, want store.SendLimitError) {
+		s.Helper()
+		s.kind(err, store.Busy)
+		var got *store.SendLimitError
+		if !errors.As(err, &got) || *got != want {
+			s.Errorf("got %v, want %+v", err, want)
+		}
+	}
+	l := store.SendLimit{Account: s.alice.ID, Messages: 3, Fresh: 2}
+	s.ok(submit(l, "1@b.test"))
+	s.ok(submit(l, "1@B.test", "2@b.test"))
+	refused(submit(l, "1@b.test", "3@b.test"), store.SendLimitError{Limit: 2, Fresh: true})
+	refused(submit(store.SendLimit{Account: s.bob.ID, Fresh: 2}, "1@b.test", "2@b.test", "3@b.test"), store.SendLimitError{Limit: 2, Fresh: true, Always: true})
+	s.ok(submit(l, "2@b.test"))
+	refused(submit(l, "2@b.test"), store.SendLimitError{Limit: 3})
+	s.ok(submit(store.SendLimit{Account: s.bob.ID, Messages: 1}, "2@b.test"))
+	s.equal("queued", len(s.a.queued(store.OutFilter{})), 5)
+	s.a.act(store.OutFilter{}, store.OutDrop, time.Now(), 5)
+}
+
+// closing puts off a destination as a whole.
+func closing(s *suite) {
+	now := start()
+	s.a.send(now, "1@b.test")
+	late := s.a.send(now, "2@b.test")
+	s.a.send(now, "x@c.test")
+	until := now.Add(time.Hour)
+	s.ok(s.b.CloseDest(s.ctx, "b.test", until, 3))
+	dests, next := s.a.due(now)
+	s.equal("due", dests, "[c.test]")
+	s.equal("next", next, until)
+	s.a.send(now, "3@b.test") // what comes meanwhile waits too
+	dests, _ = s.a.due(now)
+	s.equal("due", dests, "[c.test]")
+	list, _, err := s.b.DueDests(s.ctx, until, 5)
+	s.ok(err)
+	if len(list) != 2 || list[1].Name != "b.test" || list[1].Fails != 3 || !list[1].Due.Equal(until) {
+		s.Errorf("due when it is open: %+v", list)
+	}
+	ids, err := s.a.Late(s.ctx, "b.test", now, now.Add(-time.Hour), 10)
+	s.ok(err)
+	s.equal("late", len(ids), 0)
+	ids, err = s.a.Late(s.ctx, "b.test", now.Add(time.Hour), time.Now().Add(time.Hour), 2)
+	s.ok(err)
+	s.equal("late", len(ids), 2)
+	ids, err = s.a.Late(s.ctx, "b.test", later().Add(time.Second), now.Add(-time.Hour), 10)
+	s.ok(err)
+	s.equal("expired", len(ids), 3)
+	l, err := s.a.LeaseMessage(s.ctx, "w", "b.test", late, now, time.Minute, 10)
+	s.ok(err)
+	if l == nil || l.ID != late {
+		s.Fatalf("leased %+v", l)
+	}
+	again, err := s.b.LeaseMessage(s.ctx, "w", "b.test", late, now, time.Minute, 10)
+	s.ok(err)
+	s.equal("leased twice", again == nil, true)
+	s.ok(s.a.Finish(s.ctx, []store.RcptOutcome{{ID: l.Rcpts[0].ID, Fence: l.Rcpts[0].Fence, Done: true}}))
+	again, err = s.b.LeaseMessage(s.ctx, "w", "b.test", late, now, time.Minute, 10)
+	s.ok(err)
+	s.equal("leased when it has left", again == nil, true)
+	dests, _ = s.a.due(now)
+	s.equal("due", dests, "[c.test]")
+	s.a.act(store.OutFilter{Dest: "b.test", Limit: 1}, store.OutRetry, now, 1)
+	dests, _ = s.a.due(now)
+	s.equal("due after a retry", dests, "[b.test c.test]")
+	s.ok(s.b.CloseDest(s.ctx, "b.test", until, 4))
+	s.ok(s.b.CloseDest(s.ctx, "b.test", time.Time{}, 0))
+	dests, _ = s.a.due(now)
+	s.equal("due when it was opened", dests, "[b.test c.test]")
+	s.ok(s.b.CloseDest(s.ctx, "nowhere.test", until, 1))
+	s.ok(s.b.CloseDest(s.ctx, "b.test", until, 4))
+	s.a.act(store.OutFilter{}, store.OutDrop, now, 3)
+	s.a.send(now, "4@b.test")
+	dests, _ = s.a.due(now)
+	s.equal("due when all that waited has gone", dests, "[b.test]")
 }
 
 // manyWaiting puts a dead domain's mail beside one other message.

@@ -21,6 +21,8 @@ func raceCases() []testCase {
 		{"race to do one op", raceOp},
 		{"race to lease", raceLease},
 		{"race to copy and expunge", raceCopyExpunge},
+		{"race to replace", raceReplace},
+		{"race in shared mailboxes", raceShared},
 	}
 }
 
@@ -227,7 +229,7 @@ func raceExpunge(s *suite) {
 func raceQuota(s *suite) {
 	in := s.a.inbox(s.alice)
 	text := letter("quota")
-	s.ok(s.a.SetQuota(s.ctx, s.alice.ID, 5*int64(len(text))+1))
+	s.ok(s.a.SetQuota(s.ctx, s.alice.ID, 5*int64(len(text))+1, 0))
 	var c count
 	s.both(6, func(h handle, i int) {
 		_, err := h.Append(s.ctx, "", in, body(text), store.Flags{}, time.Now())
@@ -286,18 +288,20 @@ func raceLease(s *suite) {
 	times := map[store.RcptID]int{}
 	s.both(4, func(h handle, i int) {
 		for {
-			l, err := h.Lease(s.ctx, fmt.Sprint("worker ", i), "b.test", now, ttl, 2)
+			ls, err := h.LeaseSeveral(s.ctx, fmt.Sprint("worker ", i), "b.test", now, ttl, 2, 1+i%3)
 			if err != nil {
 				s.Errorf("lease: %v", err)
 			}
-			if l == nil {
+			if len(ls) == 0 {
 				return
 			}
 			var done []store.RcptOutcome
 			mu.Lock()
-			for _, r := range l.Rcpts {
-				times[r.ID]++
-				done = append(done, store.RcptOutcome{ID: r.ID, Fence: r.Fence, Done: true})
+			for _, l := range ls {
+				for _, r := range l.Rcpts {
+					times[r.ID]++
+					done = append(done, store.RcptOutcome{ID: r.ID, Fence: r.Fence, Done: true})
+				}
 			}
 			mu.Unlock()
 			if err := h.Finish(s.ctx, done); err != nil {
@@ -345,4 +349,59 @@ func raceCopyExpunge(s *suite) {
 	if slices.Contains(texts, "") {
 		s.Error("a message has lost its body")
 	}
+}
+
+// raceReplace has one message replaced by many at once, some of which find no
+// room: it is replaced once, and what failed counts for nothing.
+func raceReplace(s *suite) {
+	in := s.a.inbox(s.alice)
+	uid := s.a.put(in, letter("old"), store.Flags{})
+	s.ok(s.a.SetQuota(s.ctx, s.alice.ID, 2*int64(len(letter("old"))), 0))
+	var c count
+	s.both(6, func(h handle, i int) {
+		text := letter("new")
+		if i%3 == 0 {
+			text = noise(1000, uint64(i))
+		}
+		_, err := h.Replace(s.ctx, "", in, uid, in, newMessage(text, store.Flags{}))
+		c.add(err)
+	})
+	if c.n["done"] != 1 || c.n["done"]+c.n[store.Expunged.String()]+c.n[store.Quota.String()] != 12 {
+		s.Errorf("outcomes %v", c.n)
+	}
+	s.equal("texts", s.b.texts(in), []string{letter("new")})
+}
+
+// raceShared has two accounts' mailboxes filled, emptied and moved between by
+// all there is, while their rights and quotas change.
+func raceShared(s *suite) {
+	boxes := []store.MailboxID{s.a.inbox(s.alice), s.a.box(s.bob, "Archive").ID, s.a.box(s.alice, "Trash").ID}
+	accounts := []store.AccountID{s.alice.ID, s.bob.ID}
+	s.both(4, func(h handle, i int) {
+		rnd := rand.New(rand.NewPCG(7, uint64(i)))
+		for n := range 12 {
+			from, to := boxes[rnd.IntN(3)], boxes[rnd.IntN(3)]
+			text := letter(fmt.Sprint(i, " ", n))
+			uid := store.UID(1 + rnd.IntN(20))
+			var err error
+			switch rnd.IntN(6) {
+			case 0:
+				_, err = h.AppendAll(s.ctx, "", from, []store.NewMessage{newMessage(text, store.Flags{System: store.Seen}), newMessage(text+"x", store.Flags{Keywords: "k"})})
+			case 1:
+				_, err = h.Replace(s.ctx, "", from, uid, to, newMessage(text, store.Flags{}))
+			case 2:
+				_, err = h.CopyWithout(s.ctx, "", from, store.UIDSetOf(uid, uid+1), to, rnd.IntN(2) == 0, store.FlagMask{System: store.Seen, Keywords: true})
+			case 3:
+				err = h.SetQuota(s.ctx, accounts[rnd.IntN(2)], int64(rnd.IntN(2))*4000, int64(rnd.IntN(3))*10)
+			case 4:
+				err = h.SetACL(s.ctx, boxes[0], s.bob.ID, rnd.IntN(2) == 0, store.FlagMode(rnd.IntN(3)), store.Rights(rnd.IntN(1<<11)))
+			case 5:
+				_, err = h.SetFlags(s.ctx, from, store.AllUIDs(), store.FlagChange{Mode: store.FlagsAdd, Flags: store.Flags{System: store.Deleted},
+					Keep: store.FlagMask{System: store.System(rnd.IntN(32))}}, store.Unconditional)
+			}
+			if k := store.KindOf(err); err != nil && k != store.Quota && k != store.Expunged {
+				s.Errorf("%v", err)
+			}
+		}
+	})
 }

@@ -26,8 +26,8 @@ type Trimmer interface {
 // if there are none; opened twice it gives two handles on the same data. The
 // suite closes what it opened.
 func Run(t *testing.T, open func(t *testing.T, dir string) store.Engine) {
-	for _, c := range slices.Concat(directoryCases(), mailboxCases(), acceptCases(), messageCases(), flagCases(),
-		copyCases(), changeCases(), bodyCases(), queueCases(), raceCases()) {
+	for _, c := range slices.Concat(directoryCases(), keyCases(), transportCases(), mailboxCases(), acceptCases(), messageCases(), flagCases(),
+		copyCases(), sharingCases(), changeCases(), bodyCases(), queueCases(), journeyCases(), raceCases()) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSuite(t, open)
 			c.run(s)
