@@ -2,9 +2,11 @@ package auth
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"postrider/internal/maillog"
@@ -26,6 +28,10 @@ type Options struct {
 	Store             *store.Store
 	PlaintextNetworks []netip.Prefix // peers that may log in without TLS
 
+	// ClientCAs sign the certificates with which clients may log in by
+	// EXTERNAL; nil for none.
+	ClientCAs *x509.CertPool
+
 	// AnyPassword lets everyone in, for the dev command. AutoCreate then
 	// makes the accounts that are not there yet.
 	AnyPassword bool
@@ -44,6 +50,9 @@ type Authenticator struct {
 	memory   *memory
 	throttle *throttle
 	dummy    store.Credential // compared with where there is nothing to compare with
+
+	saltMu sync.Mutex
+	salt   []byte // see saltSecret; nil until it is first needed
 }
 
 // New makes an Authenticator.
@@ -65,9 +74,10 @@ func New(o Options) *Authenticator {
 
 // Peer is who asks.
 type Peer struct {
-	Addr  netip.Addr // the zero Addr is a unix socket
-	TLS   bool
-	Proto string // for the log, such as "pop3"
+	Addr   netip.Addr // the zero Addr is a unix socket
+	TLS    bool
+	Secure *Secure // of the TLS connection, nil if it is not told
+	Proto  string  // for the log, such as "pop3"
 	// Log is the connection's, to which logins are told; nil for that of
 	// Options with what is known of the peer here.
 	Log *slog.Logger
@@ -166,6 +176,9 @@ type candidate struct {
 	usable     bool // false: the account does not exist, is disabled or has no password
 }
 
+// nobodysName stands for what is no address.
+const nobodysName = "?"
+
 // nobody is a candidate that no password fits.
 func (a *Authenticator) nobody(name string) candidate {
 	return candidate{name: name, credential: a.dummy}
@@ -176,7 +189,7 @@ func (a *Authenticator) nobody(name string) candidate {
 func (a *Authenticator) find(ctx context.Context, user string) (candidate, error) {
 	addr, err := mail.ParseAddress(user)
 	if len(user) > maxUser || err != nil {
-		return a.nobody("?"), nil
+		return a.nobody(nobodysName), nil
 	}
 	acc, cred, err := a.o.Store.Credential(ctx, addr)
 	if a.o.AnyPassword && a.o.AutoCreate != nil && store.KindOf(err) == store.NotFound {

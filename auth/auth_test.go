@@ -2,9 +2,12 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +21,9 @@ type directory struct {
 	store.Engine
 	mu       sync.Mutex
 	accounts map[string]*entry
+	secret   string // what its secrets are made of
 	fail     error
+	asked    int // for credentials
 }
 
 type entry struct {
@@ -31,6 +36,7 @@ func (d *directory) Feed() *store.Feed { return store.NewFeed() }
 func (d *directory) Credential(_ context.Context, a mail.Address) (store.Account, store.Credential, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.asked++
 	if d.fail != nil {
 		return store.Account{}, store.Credential{}, d.fail
 	}
@@ -39,6 +45,16 @@ func (d *directory) Credential(_ context.Context, a mail.Address) (store.Account
 		return store.Account{}, store.Credential{}, store.Errorf(store.NotFound, "credential", "no such account")
 	}
 	return e.account, e.credential, nil
+}
+
+func (d *directory) Secret(_ context.Context, name string, size int) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fail != nil {
+		return nil, d.fail
+	}
+	sum := sha256.Sum256([]byte(d.secret + name))
+	return sum[:size], nil
 }
 
 func (d *directory) add(t testing.TB, addr, password string) *entry {
@@ -195,6 +211,63 @@ func TestSameWork(t *testing.T) {
 	// The right password of a disabled account is no different from a wrong one.
 	if n := w.hashes(func() { w.try(from("192.0.2.1"), "eve@example.org", "right") }); n != 1 {
 		t.Errorf("disabled: %d hashes", n)
+	}
+}
+
+// TestSameWorkOfScram holds the same of SCRAM-SHA-256: as many look-ups, no
+// hash, a salt that is the same each time, however the address is spelled and
+// after a restart, as many iterations, and the same pause.
+func TestSameWorkOfScram(t *testing.T) {
+	w := newWorld(t)
+	real, err := NewCredential("right")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.dir.add(t, "kim@bücher.example", "").credential = real
+	off := w.dir.add(t, "off@bücher.example", "")
+	off.credential, off.account.Disabled = real, true
+	w.dir.add(t, "none@bücher.example", "")
+	salts := map[string]string{}
+	for i, name := range []string{"kim", "off", "none", "ghost"} {
+		for j, user := range []string{name + "@bücher.example", strings.ToUpper(name) + "@Bücher.Example", "\"" + name + "\"@xn--bcher-kva.example"} {
+			for r, run := range []*Authenticator{w.Authenticator, New(w.o)} {
+				p := from(fmt.Sprintf("10.%d.%d.%d", i, j, r))
+				w.dir.asked, w.slept = 0, 0
+				var challenge string
+				var refused error
+				hashes := run.hash.made.Load()
+				e, err := run.SASL(context.Background(), p, "SCRAM-SHA-256")
+				if err != nil {
+					t.Fatal(err)
+				}
+				c, _, err := e.Next([]byte("n,,n=" + user + ",r=abc"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				challenge = string(c)
+				nonce, _, _ := strings.Cut(challenge, ",")
+				_, _, refused = e.Next([]byte("c=biws," + nonce + ",p=" + base64.StdEncoding.EncodeToString(make([]byte, 32))))
+				hashes = run.hash.made.Load() - hashes
+				_, rest, _ := strings.Cut(challenge, ",s=")
+				salt, iterations, _ := strings.Cut(rest, ",")
+				if salts[name] == "" {
+					salts[name] = salt
+				}
+				if salt != salts[name] || len(salt) != 24 || iterations != fmt.Sprintf("i=%d", scramIterations) {
+					t.Errorf("%s is told %s, and another spelling or before a restart the salt %s", user, challenge, salts[name])
+				}
+				if w.dir.asked != 1 || hashes != 0 || w.slept != failureTime || !errors.Is(refused, errWrong) {
+					t.Errorf("%s: %d look-ups, %d hashes, %v, %v", user, w.dir.asked, hashes, w.slept, refused)
+				}
+			}
+		}
+	}
+	for a, x := range salts {
+		for b, y := range salts {
+			if a != b && x == y {
+				t.Errorf("%s and %s have the same salt", a, b)
+			}
+		}
 	}
 }
 

@@ -64,6 +64,7 @@ func NewCredential(password string) (store.Credential, error) {
 	if err != nil {
 		return store.Credential{}, &store.Error{Kind: store.Internal, Op: "set password", Err: err}
 	}
+	defer tidy()
 	return store.Credential{
 		Argon2id:  newPHC().fill(p).String(),
 		ScramSalt: []byte(kf.Salt), ScramIterations: kf.Iters,

@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 
 	"postrider/mail"
@@ -15,7 +16,17 @@ func (a *Authenticator) Mechanisms(p Peer) []string {
 	if !a.PlaintextAllowed(p) {
 		return nil
 	}
-	return []string{"PLAIN", "LOGIN"}
+	mechs := []string{"PLAIN", "LOGIN"}
+	if !a.o.AnyPassword { // SCRAM never shows us the password
+		mechs = append(mechs, "SCRAM-SHA-256")
+		if len(p.Secure.bindings()) > 0 {
+			mechs = append(mechs, "SCRAM-SHA-256-PLUS")
+		}
+	}
+	if len(a.certified(p)) > 0 {
+		mechs = append(mechs, "EXTERNAL")
+	}
+	return mechs
 }
 
 // Exchange is one SASL authentication under way (RFC 4422 §3).
@@ -32,11 +43,19 @@ type Exchange struct {
 // Invalid if there is no such mechanism.
 func (a *Authenticator) SASL(ctx context.Context, p Peer, mech string) (*Exchange, error) {
 	e := &Exchange{ctx: ctx, auth: a, peer: p}
-	switch strings.ToUpper(mech) {
+	mech = strings.ToUpper(mech)
+	if a.PlaintextAllowed(p) && !slices.Contains(a.Mechanisms(p), mech) {
+		return nil, store.Errorf(store.Invalid, "sasl", "no such mechanism")
+	}
+	switch mech {
 	case "PLAIN":
 		e.step = e.plainFirst
 	case "LOGIN":
 		e.step = e.loginFirst
+	case "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS":
+		e.step = e.scram(strings.HasSuffix(mech, "-PLUS"))
+	case "EXTERNAL":
+		e.step = e.external
 	default:
 		return nil, store.Errorf(store.Invalid, "sasl", "no such mechanism")
 	}

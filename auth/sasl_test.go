@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 
 	"postrider/store"
@@ -68,6 +69,63 @@ func TestSASLRefused(t *testing.T) {
 	p.TLS = false
 	if _, err := w.SASL(context.Background(), p, "PLAIN"); store.KindOf(err) != store.Denied {
 		t.Errorf("without TLS: %v", err)
+	}
+}
+
+// TestScramOfNobody asks for the salt of users that there are and are not:
+// nothing in it tells which, the second time, in another spelling, or after a
+// restart.
+func TestScramOfNobody(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	for _, name := range []string{"alice", "carol"} { // carol's keys were not imported
+		w.dir.add(t, name+"@example.org", "right")
+	}
+	full, err := NewCredential("right")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.dir.accounts["alice@example.org"].credential = full
+	ask := func(a *Authenticator, user string) (salt, iterations string) {
+		t.Helper()
+		e, err := a.SASL(ctx, from("192.0.2.1"), "SCRAM-SHA-256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		challenge, done, err := e.Next([]byte("n,,n=" + user + ",r=rOprNGfwEbeRWgbNEkqO"))
+		if err != nil || done {
+			t.Fatalf("%s: %v, %v", user, done, err)
+		}
+		f := strings.Split(string(challenge), ",")
+		return strings.TrimPrefix(f[1], "s="), f[2]
+	}
+	length, rounds := ask(w.Authenticator, "alice@example.org")
+	seen := map[string]string{}
+	for _, user := range []string{"alice@example.org", "bob@example.org", "carol@example.org", "nobody@example.org", "nobody@example.com", "nobody", "@"} {
+		salt, iterations := ask(w.Authenticator, user)
+		if len(salt) != len(length) || iterations != rounds {
+			t.Errorf("%s: %s %s, others have %s %s", user, salt, iterations, length, rounds)
+		}
+		if other := seen[salt]; other != "" {
+			t.Errorf("%s and %s have one salt", user, other)
+		}
+		seen[salt] = user
+		for _, again := range []*Authenticator{w.Authenticator, New(w.o)} {
+			for _, spelt := range []string{user, strings.ToUpper(user)} {
+				if got, _ := ask(again, spelt); got != salt {
+					t.Errorf("%s is told %s, then %s", spelt, salt, got)
+				}
+			}
+		}
+	}
+	w.dir.secret = "another"
+	if salt, _ := ask(New(w.o), "nobody@example.org"); seen[salt] != "" {
+		t.Error("two stores tell one salt")
+	}
+	w.dir.fail = store.Errorf(store.Busy, "secret", "not now")
+	e, _ := New(w.o).SASL(ctx, from("192.0.2.1"), "SCRAM-SHA-256")
+	if _, _, err := e.Next([]byte("n,,n=nobody@example.org,r=rOprNGfwEbeRWgbNEkqO")); store.KindOf(err) != store.Busy {
+		t.Errorf("the store fails: %v", err)
 	}
 }
 
