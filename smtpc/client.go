@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"postrider/internal/resolve"
 )
 
 // TLSMode is how a smarthost is reached.
@@ -35,7 +37,6 @@ type Smarthost struct {
 // Timeouts bound the steps of an attempt; zero fields mean the default, which
 // are those of RFC 5321 §4.5.3.2 where it has one.
 type Timeouts struct {
-	DNS       time.Duration // one query to one resolver
 	Dial      time.Duration // one address
 	Handshake time.Duration // TLS
 	Command   time.Duration // greeting and every reply but the last
@@ -45,14 +46,23 @@ type Timeouts struct {
 
 // Options are what New needs.
 type Options struct {
-	Hostname  string     // how we name ourselves in EHLO
-	Resolver  string     // host:port of a DNS resolver; empty for those of /etc/resolv.conf
-	Port      int        // of the hosts that MX lookup finds; 0 is 25
-	Smarthost *Smarthost // nil: by MX
+	Hostname  string            // how we name ourselves in EHLO
+	Resolver  *resolve.Resolver // nil for one that asks those of /etc/resolv.conf
+	Port      int               // of the hosts that MX lookup finds; 0 is 25
+	Smarthost *Smarthost        // nil: by MX
 	Timeouts  Timeouts
+	// SystemHosts has a smarthost's name looked up as the system does it, which
+	// knows /etc/hosts.
+	SystemHosts bool
 	// TLS is the basis of client configurations, such as its RootCAs; nil for
 	// the system's defaults.
 	TLS *tls.Config
+	// Policies finds MTA-STS policies; nil looks for none. DANE is looked for
+	// wherever Resolver can tell what is signed.
+	Policies Policies
+	// TLSResult is told how each connection to a destination's host went, from
+	// many goroutines.
+	TLSResult func(TLSResult)
 	// Local tells whether this server itself listens at an address; mail is
 	// never sent there. ListensAt makes one. Nil knows only Hostname.
 	Local func(netip.AddrPort) bool
@@ -73,7 +83,7 @@ type Options struct {
 // Client sends mail. It is safe for many goroutines.
 type Client struct {
 	o   Options
-	dns *resolver
+	via string // see Via
 }
 
 // New makes a client.
@@ -83,6 +93,9 @@ func New(o Options) *Client {
 	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
+	}
+	if o.Resolver == nil {
+		o.Resolver = resolve.New(resolve.Options{})
 	}
 	if o.Shuffle == nil {
 		o.Shuffle = rand.Shuffle
@@ -96,13 +109,12 @@ func New(o Options) *Client {
 	if o.TLS == nil {
 		o.TLS = &tls.Config{}
 	}
-	orElse(&o.Timeouts.DNS, 5*time.Second)
 	orElse(&o.Timeouts.Dial, 30*time.Second)
 	orElse(&o.Timeouts.Handshake, 30*time.Second)
 	orElse(&o.Timeouts.Command, 5*time.Minute)
 	orElse(&o.Timeouts.Block, 3*time.Minute)
 	orElse(&o.Timeouts.End, 10*time.Minute)
-	return &Client{o: o, dns: &resolver{server: o.Resolver, timeout: o.Timeouts.DNS}}
+	return &Client{o: o}
 }
 
 func orElse(d *time.Duration, def time.Duration) {

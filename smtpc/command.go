@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"postrider/mail"
 )
@@ -22,6 +23,9 @@ func (p *peer) mailLine(pl *plan) string {
 	}
 	if _, ok := p.ext["SMTPUTF8"]; ok && pl.utf8 {
 		b = append(b, " SMTPUTF8"...)
+	}
+	if pl.requireTLS {
+		b = append(b, " REQUIRETLS"...)
 	}
 	if _, ok := p.ext["DSN"]; ok {
 		if pl.ret != "" {
@@ -85,7 +89,7 @@ func appendXtext(b []byte, s string) []byte {
 // utf-8-addr-xtext for a server without SMTPUTF8 (RFC 6533 §3).
 func appendUTF8Addr(b []byte, s string, utf8 bool) []byte {
 	for _, r := range s {
-		if r > ' ' && r <= '~' && r != '+' && r != '=' && r != '\\' || utf8 && r >= 0xa0 {
+		if r > ' ' && r <= '~' && r != '+' && r != '=' && r != '\\' || utf8 && r >= 0xa0 && unicode.IsPrint(r) {
 			b = append(b, string(r)...)
 		} else {
 			b = fmt.Appendf(b, "\\x{%02X}", r)

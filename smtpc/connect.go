@@ -19,27 +19,38 @@ import (
 // peer is a connection on which the remote server has greeted us and knows
 // who we are.
 type peer struct {
-	c    *Client
-	w    *wire
-	host host
-	addr string
-	ext  map[string]string // extensions announced, names in upper case
-	tls  string            // version and cipher suite; empty in clear
-	ok   bool              // the certificate was verified, and is the host's
+	c       *Client
+	w       *wire
+	host    host
+	addr    string
+	ext     map[string]string // extensions announced, names in upper case
+	demand  *demand           // what the connection has to fulfil
+	relaxed bool              // it was made for a message that says TLS-Required: No
+	local   string            // our address
+	tls     string            // version and cipher suite; empty in clear
+	cert    error             // why the certificate is not the host's; nil if it is
+	broken  error             // why TLS did not come about, if it was tried or wanted
 
-	in, out []byte // see buffers
+	ready   net.Conn // to begin with; nil dials
+	in, out []byte   // see buffers
 }
 
-// errNoTLS asks for a new connection without TLS.
-var errNoTLS = errors.New("TLS does not work here")
+var (
+	// errNoTLS asks for a new connection without TLS.
+	errNoTLS = errors.New("TLS does not work here")
+	// errNoSTARTTLS says that the server offers no TLS.
+	errNoSTARTTLS = errors.New("STARTTLS is not offered")
+)
 
-// connect opens a connection to one address of a host. If that fails, the
-// outcome says how.
-func (c *Client) connect(ctx context.Context, h host, a netip.Addr, rec *recorder) (*peer, *Outcome) {
+// asked tells whether the connection got so far that TLS could be spoken of.
+func (p *peer) asked() bool { return p.ext != nil || p.broken != nil }
+
+// connect opens a connection to one address of a host that fulfils d, or uses
+// ready, which is one. If that fails, the outcome says how, and the peer is closed.
+func (c *Client) connect(ctx context.Context, h host, a netip.Addr, ready net.Conn, d *demand, rec *recorder) (*peer, *Outcome) {
 	rec.at.Phase, rec.at.Host = Handshake, printable(h.name)
-	p := &peer{c: c, host: h, addr: netip.AddrPortFrom(a, uint16(h.port)).String()}
-	mode := c.tlsMode(a)
-	p, o, err := p.open(ctx, mode, rec)
+	p := &peer{c: c, host: h, addr: netip.AddrPortFrom(a, uint16(h.port)).String(), demand: d, ready: ready}
+	p, o, err := p.open(ctx, d.mode, rec)
 	if errors.Is(err, errNoTLS) {
 		// Opportunistic means that mail goes in clear rather than not at all;
 		// the failed handshake has used the connection up (RFC 7435 §3).
@@ -48,23 +59,10 @@ func (c *Client) connect(ctx context.Context, h host, a netip.Addr, rec *recorde
 	}
 	if o != nil {
 		p.close()
-		o.Host, o.Addr = printable(h.name), p.addr
-		return nil, o
+		o.Host, o.Addr, o.Policy = printable(h.name), p.addr, d.words()
+		return p, o
 	}
 	return p, nil
-}
-
-// tlsMode is how a connection to a may be made. Where a password will be
-// sent it must not go in clear, nor to whoever stands in between.
-func (c *Client) tlsMode(a netip.Addr) TLSMode {
-	s := c.o.Smarthost
-	switch {
-	case s == nil:
-		return TLSOpportunistic
-	case s.User != "" && s.TLS == TLSOpportunistic && !a.IsLoopback():
-		return TLSStartTLS
-	}
-	return s.TLS
 }
 
 // open connects and goes through the greeting, TLS, EHLO and AUTH.
@@ -72,17 +70,21 @@ func (p *peer) open(ctx context.Context, mode TLSMode, rec *recorder) (*peer, *O
 	if p.w != nil {
 		p.w.raw.Close()
 	}
-	p.ext, p.tls, p.ok = nil, "", false
+	p.ext, p.tls, p.cert = nil, "", nil
 	t := p.c.o.Timeouts
 	dctx, cancel := context.WithTimeout(ctx, t.Dial)
 	defer cancel()
-	conn, err := p.c.o.Dial(dctx, "tcp", p.addr)
+	conn, err := p.ready, error(nil)
+	if p.ready = nil; conn == nil {
+		conn, err = p.c.o.Dial(dctx, "tcp", p.addr)
+	}
 	if err != nil {
 		rec.add(Remark, "connecting to "+p.addr+": "+netWords(err))
 		o := temporary("4.4.1", "connecting failed: %s", netWords(err))
 		return p, &o, nil
 	}
 	rec.add(Remark, "connected to "+p.addr)
+	p.local = hostOf(conn.LocalAddr().String())
 	p.w = newWire(conn, rec, t.Block)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -153,38 +155,58 @@ func (p *peer) upgrade(ctx context.Context, mode TLSMode) (*Outcome, error) {
 			case err == nil:
 				return p.hello(), nil
 			case errors.Is(err, errInjected) || must || ctx.Err() != nil:
+				p.broken = err
 				return p.lost(err), nil
 			}
+			p.broken = err
 			return nil, errNoTLS
 		}
 		refused = outcomeOf(r).Reply()
 	}
 	if must {
+		p.broken = errNoSTARTTLS
 		o := temporary("4.7.4", "TLS is required here and was refused: %s", refused)
 		return &o, nil
 	}
 	return nil, nil
 }
 
-// startTLS does the handshake. The certificate is verified where the mode
-// demands it; opportunistic TLS takes any, since the alternative is none.
+// startTLS does the handshake. The certificate is always looked at; where
+// nobody demands a right one any will do, since the alternative is none.
 func (p *peer) startTLS(ctx context.Context, mode TLSMode) error {
 	conf := p.c.o.TLS.Clone()
-	if _, err := netip.ParseAddr(strings.Trim(p.host.name, "[]")); err == nil {
-		conf.ServerName = strings.Trim(p.host.name, "[]") // checked, and not sent (RFC 6066 §3)
-	} else {
-		conf.ServerName = p.host.name
+	conf.ServerName = p.demand.names[0] // an address is not sent (RFC 6066 §3)
+	conf.InsecureSkipVerify = true      // by the library: it is verified here
+	conf.VerifyConnection = func(cs tls.ConnectionState) error {
+		p.cert = p.demand.check(conf, cs.PeerCertificates)
+		if p.demand.verify {
+			return p.cert
+		}
+		return nil
 	}
-	conf.InsecureSkipVerify = mode == TLSOpportunistic
 	if err := p.w.startTLS(ctx, conf, p.c.o.Timeouts.Handshake); err != nil {
 		return err
 	}
 	s := p.w.tlsState()
 	p.tls = tls.VersionName(s.Version) + " " + tls.CipherSuiteName(s.CipherSuite)
-	p.ok = len(s.VerifiedChains) > 0
-	p.w.rec.add(Remark, "TLS: "+p.tls)
+	p.w.rec.add(Remark, "TLS: "+p.tls+", "+p.certWords())
 	return nil
 }
+
+// certWords says what the certificate was found to be.
+func (p *peer) certWords() string {
+	switch {
+	case p.cert == nil && p.demand.tlsa != nil:
+		return "the certificate matches a TLSA record"
+	case p.cert == nil:
+		return "the certificate is valid"
+	}
+	return p.cert.Error()
+}
+
+// proven tells whether the host is the destination's own, and its certificate
+// its own (RFC 8689 §2).
+func (p *peer) proven() bool { return p.demand.sure && p.tls != "" && p.cert == nil }
 
 // auth logs in to the smarthost.
 func (p *peer) auth() *Outcome {
@@ -193,7 +215,7 @@ func (p *peer) auth() *Outcome {
 		return nil
 	}
 	host, _, _ := net.SplitHostPort(p.addr)
-	if a, err := netip.ParseAddr(host); !p.ok && (err != nil || !a.IsLoopback()) {
+	if a, err := netip.ParseAddr(host); (p.tls == "" || p.cert != nil) && (err != nil || !a.IsLoopback()) {
 		o := temporary("4.7.11", "the connection to the smarthost is not safe enough for a password")
 		return &o
 	}
@@ -265,6 +287,8 @@ func (p *peer) lost(err error) *Outcome {
 		code = "4.5.0" // protocol error
 	case errors.Is(err, errInjected):
 		code = "4.7.0"
+	case errors.As(err, new(certError)):
+		code = "4.7.5" // cryptographic failure
 	}
 	o := temporary(code, "the connection was lost: %s", netWords(err))
 	return &o

@@ -30,9 +30,9 @@ func (a *attempt) convert(pl *plan, dir string) error {
 	return nil
 }
 
-// unfit is the outcome of a message that this peer cannot carry and that
+// unconverted is the outcome of a message that this peer cannot carry and that
 // cannot be converted.
-func (p *peer) unfit(err error) Outcome {
+func (p *peer) unconverted(err error) Outcome {
 	switch {
 	case errors.Is(err, mail.ErrNotASCII):
 		return permanent("5.6.7", "%s cannot carry this message: its header is not ASCII and cannot be made so", p.host.name)

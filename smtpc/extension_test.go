@@ -1,6 +1,7 @@
 package smtpc
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,21 +35,54 @@ func TestDSNParameters(t *testing.T) {
 	}
 }
 
+// TestHeaderInjectionInParameters: whatever stands in an address or a parameter,
+// it makes no command, and no parameter, of its own.
 func TestHeaderInjectionInParameters(t *testing.T) {
 	m := letter(t, "bob@b.test")
-	m.Envelope.EnvID = "a\r\nRSET"
-	m.Envelope.Rcpts[0].ORcpt = "rfc822;x\r\nRSET\r\n@b.test"
-	m.Envelope.Rcpts = append(m.Envelope.Rcpts, mail.Recipient{Addr: mail.Address{Local: "x>\r\nDATA", Domain: "b.test"}})
-	s := smtpctest.New(t, smtpctest.Options{})
-	r := send(t, client(t, zoned(t, oneMX), s.Addr().Port()), "b.test", m)
-	want(t, r.Outcomes[0], "delivered 250 2.0.0", "")
-	for _, l := range s.Lines() {
-		if l == "RSET" || strings.HasPrefix(l, "RSET") {
-			t.Errorf("injected: %q", s.Lines())
+	m.Envelope.From = mail.Address{Local: "a> SIZE=1\" <b", Domain: "a.test"}
+	m.Envelope.Rcpts[0].ORcpt = "rfc822;x NOTIFY=NEVER"
+	m.Envelope.Rcpts = append(m.Envelope.Rcpts, []mail.Recipient{
+		{Addr: mail.Address{Local: "x", Domain: "b.test"}, ORcpt: "rfc822;x\r\nRSET\r\n@b.test"},
+		{Addr: mail.Address{Local: "y", Domain: "b.test"}, ORcpt: "utf-8;x\r\nRSET\u2028 NOTIFY=NEVER"},
+		{Addr: mail.Address{Local: "c> NOTIFY=NEVER <d", Domain: "b.test"}},
+		{Addr: mail.Address{Local: "x>\r\nDATA", Domain: "b.test"}},
+	}...)
+	for _, c := range []struct{ ext, envID, sent string }{
+		{"SIZE", "x RET=FULL", ""}, {"DSN", "x RET=FULL =+b", " ENVID=x+20RET+3DFULL+20+3D+2Bb"}, {"DSN", "a\r\nRSET", ""}, {"DSN SMTPUTF8 8BITMIME PIPELINING", "", ""},
+	} {
+		ext := strings.Fields(c.ext)
+		m.Envelope.EnvID = c.envID
+		s := smtpctest.New(t, smtpctest.Options{Ext: ext})
+		r := send(t, client(t, zoned(t, oneMX), s.Addr().Port()), "b.test", m)
+		for _, o := range r.Outcomes[:4] {
+			want(t, o, "delivered 250 2.0.0", "")
 		}
-	}
-	if r.Outcomes[1].Status == Delivered {
-		t.Errorf("got %v", r.Outcomes[1])
+		if r.Outcomes[4].Status == Delivered {
+			t.Errorf("got %v", r.Outcomes[4])
+		}
+		for _, l := range s.Lines() {
+			if l == "RSET" || strings.HasPrefix(l, "RSET") || strings.HasPrefix(l, "@b.test") || strings.ContainsAny(l, "\r\n\u2028") {
+				t.Errorf("injected with %v: %q", ext, s.Lines())
+			}
+		}
+		g := s.Messages()
+		if len(g) != 1 {
+			t.Fatalf("%d messages", len(g))
+		}
+		rcpts := []string{"<bob@b.test>", "<x@b.test>", "<y@b.test>", `<"c> NOTIFY=NEVER <d"@b.test>`}
+		from := `<"a> SIZE=1\" <b"@a.test>` + c.sent
+		if ext[0] == "DSN" {
+			rcpts[0] += " ORCPT=RFC822;x+20NOTIFY+3DNEVER"
+			rcpts[2] += ` ORCPT=UTF-8;x\x{0D}\x{0A}RSET\x{2028}\x{20}NOTIFY\x{3D}NEVER`
+		} else {
+			from += " SIZE=48"
+		}
+		if len(ext) > 1 {
+			from += " SMTPUTF8"
+		}
+		if g[0].From != from || !slices.Equal(g[0].Rcpts, rcpts) {
+			t.Errorf("with %v: from %s to %q, want %s to %q", ext, g[0].From, g[0].Rcpts, from, rcpts)
+		}
 	}
 }
 
@@ -129,7 +163,7 @@ func TestRequireTLS(t *testing.T) {
 	m := letter(t, "bob@b.test")
 	m.Envelope.RequireTLS = true
 	s := smtpctest.New(t, smtpctest.Options{})
-	want(t, send(t, client(t, zoned(t, oneMX), s.Addr().Port()), "b.test", m).Outcomes[0], "permanent 0 5.7.30", "")
+	want(t, send(t, client(t, zoned(t, oneMX), s.Addr().Port()), "b.test", m).Outcomes[0], "permanent 0 5.7.10", "does not offer")
 }
 
 func TestNoSmugglingOut(t *testing.T) {

@@ -52,7 +52,7 @@ func FuzzServer(f *testing.F) {
 			Dial: time.Second, Command: time.Second, End: time.Second, Handshake: time.Second, Block: time.Second},
 			Dial: func(context.Context, string, string) (net.Conn, error) {
 				us, them := net.Pipe()
-				go speak(them, b)
+				go speak(them, b, 20*time.Millisecond) // soon, as most of what a fuzzer finds has both wait
 				return us, nil
 			}})
 		r := send(t, c, "[127.0.0.1]", letter(t, "bob@b.test"))
@@ -63,10 +63,10 @@ func FuzzServer(f *testing.F) {
 }
 
 // speak says the pieces of script between "|", waiting for something to read
-// between them, then closes.
-func speak(c net.Conn, script []byte) {
+// between them, then closes; after the time given where both wait for the other.
+func speak(c net.Conn, script []byte, atMost time.Duration) {
 	defer c.Close()
-	go func() { time.Sleep(500 * time.Millisecond); c.Close() }()
+	c.SetDeadline(time.Now().Add(atMost))
 	buf := make([]byte, 4096)
 	for i, piece := range bytes.Split(script, []byte("|")) {
 		if i > 0 {

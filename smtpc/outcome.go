@@ -29,6 +29,8 @@ type Outcome struct {
 	Host     string // the name of the host that we spoke with or tried last; may be empty
 	Addr     string // its address with the port
 	TLS      string // TLS version and cipher suite; empty in clear
+	Policy   string // what TLS was held to, for people
+	Route    string // the route's name, if it is not the destination's own
 	DSN      bool   // delivered to a host that sends notices itself (RFC 3461 §5.2)
 }
 

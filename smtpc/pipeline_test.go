@@ -5,7 +5,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"postrider/smtpc/smtpctest"
 )
@@ -17,9 +16,9 @@ func TestPipelining(t *testing.T) {
 	const hello = "220 hi\r\n|250-x\r\n250 PIPELINING\r\n|"
 	for name, c := range map[string]struct{ says, want, text string }{
 		"together":          {"250 ok\r\n250 ok\r\n354 go\r\n|250 ok 7\r\n|221 bye\r\n", "delivered 250 2.0.0", "ok 7"},
-		"in pieces":         {"250 ok\r\n25|", "temporary 0 4.4.2", ""},
+		"in pieces":         {"250 ok\r\n25", "temporary 0 4.4.2", ""},
 		"MAIL refused":      {"550 5.7.1 not you\r\n503 no\r\n503 no\r\n|250 ok\r\n|", "permanent 550 5.7.1", "not you"},
-		"then it leaves":    {"550 5.7.1 not you\r\n|", "permanent 550 5.7.1", "not you"},
+		"then it leaves":    {"550 5.7.1 not you\r\n", "permanent 550 5.7.1", "not you"},
 		"RCPT refused":      {"250 ok\r\n550 5.1.1 who\r\n554 no\r\n|250 ok\r\n|", "permanent 550 5.1.1", "who"},
 		"it goes on":        {"250 ok\r\n550 5.1.1 who\r\n354 go\r\n|554 nobody\r\n|250 ok\r\n|", "permanent 550 5.1.1", "who"},
 		"and takes nothing": {"250 ok\r\n550 5.1.1 who\r\n354 go\r\n|250 thanks\r\n|250 ok\r\n|", "permanent 550 5.1.1", "who"},
@@ -30,10 +29,10 @@ func TestPipelining(t *testing.T) {
 		"421 for DATA":      {"250 ok\r\n250 ok\r\n421 4.3.2 going\r\n|", "temporary 421 4.3.2", "going"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := New(Options{Hostname: "a.test", Timeouts: Timeouts{Command: 5 * time.Second},
+			client := New(Options{Hostname: "a.test", Timeouts: Timeouts{Command: patience},
 				Dial: func(context.Context, string, string) (net.Conn, error) {
 					us, them := net.Pipe()
-					go speak(them, []byte(hello+c.says))
+					go speak(them, []byte(hello+c.says), patience)
 					return us, nil
 				}})
 			want(t, send(t, client, "[127.0.0.1]", letter(t, "bob@b.test")).Outcomes[0], c.want, c.text)

@@ -9,14 +9,15 @@ import (
 // plan is a message as one peer is to get it, for the recipients that it can
 // be carried to there.
 type plan struct {
-	from  string
-	utf8  bool // it needs SMTPUTF8
-	eight bool // it needs 8BITMIME
-	ret   string
-	envID string
-	rcpts []*rcpt
-	body  io.ReaderAt
-	size  int64
+	from       string
+	utf8       bool // it needs SMTPUTF8
+	eight      bool // it needs 8BITMIME
+	requireTLS bool // it is to be passed on over TLS alone
+	ret        string
+	envID      string
+	rcpts      []*rcpt
+	body       io.ReaderAt
+	size       int64
 }
 
 // plan makes the message fit what the peer announced. Recipients for whom
@@ -42,11 +43,7 @@ func (p *peer) plan(a *attempt) *plan {
 		pl.utf8 = pl.utf8 || !isPrintASCII(addr) || !isPrintASCII(from)
 		pl.rcpts = append(pl.rcpts, &rcpt{i: i, addr: addr, notify: r.Notify, orcpt: r.ORcpt})
 	}
-	if env.RequireTLS {
-		// It demands a host whose name and certificate are authenticated, by
-		// MTA-STS or DNSSEC, which we cannot tell (RFC 8689 §4.2.1).
-		return p.hopeless(a, pl, permanent("5.7.30", "REQUIRETLS cannot be fulfilled on the way to %s", p.host.name))
-	}
+	pl.requireTLS = env.RequireTLS && p.keepsTLS()
 	if isPrintASCII(env.EnvID) {
 		pl.envID = env.EnvID
 	}
@@ -73,7 +70,7 @@ func (p *peer) fit(a *attempt, pl *plan) *plan {
 		return p.hopeless(a, pl, temporary("4.3.0", "the message could not be read"))
 	case (f.eightHeader || f.eightBody) && !eight, a.m.Envelope.UTF8 && !utf8 && f.eightHeader:
 		if err := a.convert(pl, p.c.o.SpoolDir); err != nil {
-			return p.hopeless(a, pl, p.unfit(err))
+			return p.hopeless(a, pl, p.unconverted(err))
 		}
 	case f.eightHeader || f.eightBody:
 		pl.eight = true

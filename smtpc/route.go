@@ -10,8 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/miekg/dns"
-
+	"postrider/internal/resolve"
 	"postrider/mail"
 )
 
@@ -24,10 +23,11 @@ const (
 
 // host is a host that may take a destination's mail.
 type host struct {
-	name  string
-	port  int
-	addrs []netip.Addr // known already, as of an address literal
-	named bool         // by an MX record, not by the destination itself
+	name   string
+	port   int
+	addrs  []netip.Addr // known already, as of an address literal
+	named  bool         // by an MX record, not by the destination itself
+	secure bool         // DNSSEC proves that it is the destination's
 }
 
 // route finds the hosts for a destination, best first (RFC 5321 §5.1). If
@@ -40,9 +40,9 @@ func (c *Client) route(ctx context.Context, dest string, rec *recorder) ([]host,
 	if strings.HasPrefix(dest, "[") {
 		return c.literal(dest)
 	}
-	mxs, err := c.dns.mx(ctx, dest)
+	mxs, info, err := c.o.Resolver.MX(ctx, dest)
 	switch {
-	case errors.Is(err, errNoDomain):
+	case errors.Is(err, resolve.ErrNoDomain), errors.Is(err, resolve.ErrBadName):
 		o := permanent("5.1.2", "the domain %s does not exist", dest)
 		rec.add(Remark, "MX "+dest+": no such domain")
 		return nil, &o
@@ -54,31 +54,31 @@ func (c *Client) route(ctx context.Context, dest string, rec *recorder) ([]host,
 		return nil, &o
 	case len(mxs) == 0:
 		rec.add(Remark, "MX "+dest+": none, using its own address")
-		mxs = []*dns.MX{{Mx: dest}}
-		return c.pick(dest, mxs, false)
+		mxs = []resolve.MX{{Host: dest}}
+		return c.pick(dest, mxs, false, info.Secure)
 	}
 	for _, mx := range mxs {
-		rec.add(Remark, "MX "+dest+": "+strconv.Itoa(int(mx.Preference))+" "+printable(mx.Mx))
+		rec.add(Remark, "MX "+dest+": "+strconv.Itoa(int(mx.Pref))+" "+printable(cmp.Or(mx.Host, ".")))
 	}
-	return c.pick(dest, mxs, true)
+	return c.pick(dest, mxs, true, info.Secure)
 }
 
 // pick puts MX records in the order in which they are to be tried and drops
 // those that must not be.
-func (c *Client) pick(dest string, mxs []*dns.MX, named bool) ([]host, *Outcome) {
-	if len(mxs) == 1 && mxs[0].Mx == "." { // null MX (RFC 7505 §3)
+func (c *Client) pick(dest string, mxs []resolve.MX, named, secure bool) ([]host, *Outcome) {
+	if len(mxs) == 1 && mxs[0].Host == "" { // null MX (RFC 7505 §3)
 		o := permanent("5.1.10", "the domain %s accepts no mail (null MX)", dest)
 		return nil, &o
 	}
-	mxs = slices.DeleteFunc(slices.Clone(mxs), func(mx *dns.MX) bool { return mx.Mx == "." })
+	mxs = slices.DeleteFunc(slices.Clone(mxs), func(mx resolve.MX) bool { return mx.Host == "" })
 	c.o.Shuffle(len(mxs), func(i, j int) { mxs[i], mxs[j] = mxs[j], mxs[i] })
-	slices.SortStableFunc(mxs, func(a, b *dns.MX) int { return cmp.Compare(a.Preference, b.Preference) })
+	slices.SortStableFunc(mxs, func(a, b resolve.MX) int { return cmp.Compare(a.Pref, b.Pref) })
 
 	// If we are one of the hosts, only better ones may be tried: anything else
 	// would come back (RFC 5321 §5.1).
 	for _, mx := range mxs {
-		if c.isUs(mx.Mx) {
-			mxs = slices.DeleteFunc(mxs, func(m *dns.MX) bool { return m.Preference >= mx.Preference })
+		if c.isUs(mx.Host) {
+			mxs = slices.DeleteFunc(mxs, func(m resolve.MX) bool { return m.Pref >= mx.Pref })
 			if len(mxs) == 0 {
 				o := loopOutcome(dest)
 				return nil, &o
@@ -88,7 +88,7 @@ func (c *Client) pick(dest string, mxs []*dns.MX, named bool) ([]host, *Outcome)
 	}
 	var hosts []host
 	for _, mx := range mxs[:min(len(mxs), maxHosts)] {
-		hosts = append(hosts, host{name: strings.TrimSuffix(mx.Mx, "."), port: c.o.Port, named: named})
+		hosts = append(hosts, host{name: mx.Host, port: c.o.Port, named: named, secure: secure})
 	}
 	if len(hosts) == 0 {
 		o := permanent("5.4.4", "the domain %s names no usable mail host", dest)
@@ -139,48 +139,47 @@ func smarthost(s *Smarthost) host {
 
 // addresses finds where to reach h. If nowhere, the outcome says why: it is
 // permanent only if the DNS proves that there is no address.
-func (c *Client) addresses(ctx context.Context, h host, rec *recorder) ([]netip.Addr, *Outcome) {
+func (c *Client) addresses(ctx context.Context, h host, rec *recorder) ([]netip.Addr, resolve.Info, *Outcome) {
 	if h.addrs != nil {
-		return h.addrs, nil
+		return h.addrs, resolve.Info{}, nil
 	}
-	addrs, err := c.lookupHost(ctx, h)
+	addrs, info, err := c.lookupHost(ctx, h)
 	switch {
-	case err != nil && !errors.Is(err, errNoDomain):
+	case err != nil && !errors.Is(err, resolve.ErrNoDomain):
 		rec.add(Remark, "address of "+printable(h.name)+": "+netWords(err))
 		o := temporary("4.4.3", "looking up the address of %s failed: %s", printable(h.name), netWords(err))
-		return nil, &o
+		return nil, info, &o
 	case len(addrs) == 0 && c.o.Smarthost != nil:
 		// Our own configuration, not the destination: the mail waits.
 		o := temporary("4.4.4", "the smarthost %s has no address", printable(h.name))
-		return nil, &o
+		return nil, info, &o
 	case len(addrs) == 0 && h.named:
 		rec.add(Remark, "address of "+printable(h.name)+": none")
 		o := permanent("5.4.4", "the mail host %s has no address", printable(h.name))
-		return nil, &o
+		return nil, info, &o
 	case len(addrs) == 0:
 		rec.add(Remark, "address of "+h.name+": none")
 		o := permanent("5.1.2", "the domain %s has no mail host", h.name)
-		return nil, &o
+		return nil, info, &o
 	}
 	c.o.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
-	return alternate(addrs), nil
+	return alternate(addrs), info, nil
 }
 
-// lookupHost asks the DNS; for a smarthost without a resolver of ours the
-// system, which knows /etc/hosts.
-func (c *Client) lookupHost(ctx context.Context, h host) ([]netip.Addr, error) {
-	if c.o.Smarthost == nil || c.o.Resolver != "" {
-		return c.dns.addrs(ctx, h.name)
+// lookupHost asks the DNS, or the system for a smarthost.
+func (c *Client) lookupHost(ctx context.Context, h host) ([]netip.Addr, resolve.Info, error) {
+	if c.o.Smarthost == nil || !c.o.SystemHosts {
+		return c.o.Resolver.Addrs(ctx, h.name)
 	}
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", h.name)
 	var de *net.DNSError
 	if errors.As(err, &de) && de.IsNotFound {
-		return nil, errNoDomain
+		return nil, resolve.Info{}, resolve.ErrNoDomain
 	}
 	for i := range addrs {
 		addrs[i] = addrs[i].Unmap()
 	}
-	return addrs, err
+	return addrs, resolve.Info{}, err
 }
 
 // alternate takes IPv6 and IPv4 addresses in turn, so that a host is still

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/netip"
 
+	"postrider/internal/resolve"
 	"postrider/internal/spool"
 	"postrider/mail"
+	"postrider/smtpc/mtasts"
 )
 
 // Message is what a Session sends in one attempt.
@@ -32,9 +35,10 @@ type Session struct {
 	c     *Client
 	dest  string
 	rec   *recorder
-	hosts []host // found once
-	p     *peer  // nil while not connected
-	small []byte // memory of a small message
+	hosts []host        // found once
+	found *mtasts.Found // what the destination demands by MTA-STS; nil until it is needed
+	p     *peer         // nil while not connected
+	small []byte        // memory of a small message
 }
 
 // Session makes a session for mail to dest, a domain in A-labels or an
@@ -62,6 +66,7 @@ type attempt struct {
 	spoke   bool          // a host was ready to take mail
 	tries   int           // addresses tried
 	scanned *facts        // what is known of the message text
+	fields  *fields       // what is known of its header
 	seven   *spool.Buffer // the message made 7-bit; nil until it is needed
 }
 
@@ -74,7 +79,12 @@ func (s *Session) Send(ctx context.Context, m *Message) *Result {
 	}
 	defer a.close()
 	s.rec.at.Message = m.ID
+	if s.p != nil && (s.p.relaxed && !a.relaxed() || s.p.unfit(a) != nil) { // it is good enough for other messages only
+		s.Close()
+	}
 	if s.p != nil {
+		s.rec.at.Phase, s.rec.at.Host = Handshake, printable(s.p.host.name)
+		s.rec.add(Remark, "the connection to "+s.rec.at.Host+" ("+s.p.addr+") is still open")
 		s.transact(ctx, a)
 	}
 	if len(a.open) > 0 {
@@ -82,6 +92,9 @@ func (s *Session) Send(ctx context.Context, m *Message) *Result {
 	}
 	for _, i := range a.open {
 		a.out[i] = *a.failure
+	}
+	for i := range a.out {
+		a.out[i].Route = s.c.via
 	}
 	return &Result{Outcomes: a.out, Lines: s.rec.take(), Unreachable: len(a.open) > 0 && !a.spoke}
 }
@@ -134,19 +147,28 @@ func (s *Session) tryHosts(ctx context.Context, a *attempt) {
 		s.hosts = hosts
 	}
 	for _, h := range s.hosts {
-		addrs, o := s.c.addresses(ctx, h, s.rec)
+		addrs, info, o := s.c.addresses(ctx, h, s.rec)
 		if o != nil {
 			o.Host = printable(h.name)
 			a.failed(*o)
 			continue
 		}
-		for _, addr := range addrs {
+		tried := len(addrs)
+		addrs, ready, o := s.c.first(ctx, h, addrs, s.rec)
+		if o != nil {
+			a.tries += tried - len(addrs)
+			a.failed(*o)
+		}
+		for i, addr := range addrs {
+			if i > 0 {
+				ready = nil
+			}
 			if s.c.isLocal(h, addr) {
 				// This host is ourselves, and so would be worse ones.
 				a.failed(loopOutcome(s.dest))
 				return
 			}
-			if s.tryAddr(ctx, a, h, addr); len(a.open) == 0 || ctx.Err() != nil || a.tries == maxTries {
+			if s.tryAddr(ctx, a, h, info, addr, ready); len(a.open) == 0 || ctx.Err() != nil || a.tries >= maxTries {
 				return
 			}
 		}
@@ -159,14 +181,32 @@ func (c *Client) isLocal(h host, a netip.Addr) bool {
 	return c.o.Local != nil && c.o.Smarthost == nil && c.o.Local(netip.AddrPortFrom(a, uint16(h.port)))
 }
 
-func (s *Session) tryAddr(ctx context.Context, a *attempt, h host, addr netip.Addr) {
+func (s *Session) tryAddr(ctx context.Context, a *attempt, h host, info resolve.Info, addr netip.Addr, ready net.Conn) {
 	a.tries++
-	p, o := s.c.connect(ctx, h, addr, s.rec)
+	d, o := s.demandOf(ctx, a, h, info, addr)
+	if o != nil {
+		if ready != nil {
+			ready.Close()
+		}
+		o.Host = printable(h.name)
+		a.failed(*o)
+		return
+	}
+	p, o := s.c.connect(ctx, h, addr, ready, d, s.rec)
+	if p.asked() {
+		s.countPeer(a, d, p)
+	}
 	if o != nil {
 		a.failed(*o)
 		return
 	}
 	a.spoke = true
+	p.relaxed = a.relaxed()
+	if o := p.unfit(a); o != nil {
+		a.failed(p.mark(*o))
+		p.quit()
+		return
+	}
 	s.p = p
 	s.transact(ctx, a)
 }

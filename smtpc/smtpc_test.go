@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postrider/internal/labdns"
+	"postrider/internal/resolve"
 	"postrider/mail"
 	"postrider/smtpc/smtpctest"
 )
@@ -30,13 +31,17 @@ func zoned(t *testing.T, records string) *labdns.Server {
 // purpose, on a machine that is busy with other things.
 const patience = 30 * time.Second
 
+func resolver(server string) *resolve.Resolver {
+	return resolve.New(resolve.Options{Server: server, Timeout: patience})
+}
+
 // client makes a client that looks up in d and connects to port.
 func client(t *testing.T, d *labdns.Server, port uint16, change ...func(*Options)) *Client {
 	t.Helper()
-	o := Options{Hostname: "a.test", Port: int(port), Resolver: "127.0.0.1:1", Timeouts: Timeouts{
-		DNS: patience, Dial: patience, Handshake: patience, Command: patience, Block: patience, End: patience}}
+	o := Options{Hostname: "a.test", Port: int(port), Resolver: resolver("127.0.0.1:1"), Timeouts: Timeouts{
+		Dial: patience, Handshake: patience, Command: patience, Block: patience, End: patience}}
 	if d != nil {
-		o.Resolver = d.Addr()
+		o.Resolver = resolver(d.Addr())
 	}
 	for _, f := range change {
 		f(&o)
@@ -128,7 +133,7 @@ func TestTranscript(t *testing.T) {
 	})
 	r := send(t, c, "b.test", letter(t, "bob@b.test"))
 	wanted := strings.Join([]string{
-		"lookup = MX b.test: 10 mx.b.test.",
+		"lookup = MX b.test: 10 mx.b.test",
 		"handshake = connected to " + s.Addr().String(),
 		"handshake < 220 remote.test ESMTP", "handshake > EHLO a.test", "handshake < 250-remote.test", "handshake < 250 SIZE",
 		"transfer > MAIL FROM:<alice@a.test> SIZE=48", "transfer < 250 2.1.0 ok",
@@ -277,7 +282,9 @@ dots MX 10 .
 func TestDNSTimeoutIsTemporary(t *testing.T) {
 	d := zoned(t, oneMX)
 	d.SetFail("b.test", labdns.Drop)
-	c := client(t, d, 1, func(o *Options) { o.Timeouts.DNS = 50 * time.Millisecond })
+	c := client(t, d, 1, func(o *Options) {
+		o.Resolver = resolve.New(resolve.Options{Server: d.Addr(), Timeout: 50 * time.Millisecond})
+	})
 	want(t, send(t, c, "b.test", letter(t, "bob@b.test")).Outcomes[0], "temporary 0 4.4.3", "no answer in time")
 }
 

@@ -160,7 +160,7 @@ func TestSmarthostTLS(t *testing.T) {
 		"starttls":            {smtpctest.Options{TLS: conf, Ext: []string{"AUTH PLAIN"}}, TLSStartTLS, "delivered 250 2.0.0"},
 		"none":                {smtpctest.Options{TLS: conf, Ext: []string{"AUTH PLAIN"}}, TLSNone, "delivered 250 2.0.0"},
 		"not offered":         {smtpctest.Options{Ext: []string{"AUTH PLAIN"}}, TLSStartTLS, "temporary 0 4.7.4"},
-		"unknown certificate": {smtpctest.Options{TLS: other, Ext: []string{"AUTH PLAIN"}}, TLSStartTLS, "temporary 0 4.4.2"},
+		"unknown certificate": {smtpctest.Options{TLS: other, Ext: []string{"AUTH PLAIN"}}, TLSStartTLS, "temporary 0 4.7.5"},
 	} {
 		s := smtpctest.New(t, c.o)
 		r := send(t, smart(t, s, Smarthost{User: "alice", Password: "x", TLS: c.mode}, trust), "b.test", letter(t, "bob@b.test"))
@@ -182,7 +182,7 @@ func TestImplicitTLS(t *testing.T) {
 		t.Error("in clear")
 	}
 	r = send(t, smart(t, s, Smarthost{TLS: TLSImplicit}), "b.test", letter(t, "bob@b.test"))
-	want(t, r.Outcomes[0], "temporary 0 4.4.2", "certificate")
+	want(t, r.Outcomes[0], "temporary 0 4.7.5", "certificate")
 }
 
 // A password goes over loopback or over TLS with a valid certificate, and

@@ -303,7 +303,7 @@ func (p *peer) mark(o Outcome) Outcome {
 	if p.c.o.Smarthost != nil && o.Status == Permanent && slices.Contains(authCodes, o.Code) {
 		o.Status, o.Enhanced = Temporary, "4"+o.Enhanced[1:]
 	}
-	o.Host, o.Addr, o.TLS = printable(p.host.name), p.addr, p.tls
+	o.Host, o.Addr, o.TLS, o.Policy = printable(p.host.name), p.addr, p.tls, p.demand.words()
 	return o
 }
 

@@ -346,6 +346,39 @@ func (c *Conn) data() bool {
 	return c.say(r)
 }
 
+// Chain makes an authority and a certificate of it for names, and returns the
+// configuration of a server that presents both, and the two certificates, the
+// server's own first.
+func Chain(t testing.TB, names ...string) (*tls.Config, []*x509.Certificate) {
+	t.Helper()
+	make := func(tmpl, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) *x509.Certificate {
+		der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, parentKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	var keys [2]*ecdsa.PrivateKey
+	for i := range keys {
+		var err error
+		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from, until := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotBefore: from, NotAfter: until}
+	root := make(ca, ca, keys[0], keys[0])
+	leaf := make(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "server"}, DNSNames: names,
+		NotBefore: from, NotAfter: until, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, root, keys[1], keys[0])
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw, root.Raw}, PrivateKey: keys[1]}}},
+		[]*x509.Certificate{leaf, root}
+}
+
 // Certificate makes a self-signed certificate for names, and the pool that
 // trusts it.
 func Certificate(t testing.TB, names ...string) (*tls.Config, *x509.CertPool) {
