@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 
 	"postrider/internal/maillog"
 	"postrider/mail"
+	"postrider/mailauth"
 	"postrider/store"
 )
 
@@ -23,9 +25,15 @@ type Options struct {
 	Hostname string        // in Received and Message-ID
 	Expire   time.Duration // how long the queue tries; 0 is 5 days
 
+	// Limits of what an account may submit in a day; 0 is none.
+	MessagesPerDay, NewRcptsPerDay int
+
 	MaxReceived int  // more Received fields than this are a loop; 0 is 50
 	AutoCreate  bool // any address is ours, and made when it first receives
 	NoRelay     bool // nothing leaves this server
+
+	Sign       bool   // by DKIM what is ours, by ARC what is sent on, for domains that have keys
+	AuthservID string // in Authentication-Results; empty is Hostname
 
 	// Notice makes the notice that a message was delivered to rcpts, each of
 	// which asked for it (RFC 3461 §6.2.2); nil, or a nil result, for none.
@@ -36,7 +44,10 @@ type Options struct {
 }
 
 // Deliverer accepts messages. Its methods may be called from many goroutines.
-type Deliverer struct{ o Options }
+type Deliverer struct {
+	o    Options
+	ring keyring
+}
 
 // New returns a Deliverer.
 func New(o Options) *Deliverer {
@@ -52,6 +63,7 @@ func New(o Options) *Deliverer {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.AuthservID = cmp.Or(o.AuthservID, o.Hostname)
 	return &Deliverer{o: o}
 }
 
@@ -62,7 +74,9 @@ type Peer struct {
 	Local   netip.Addr     // where it reached us; invalid for a local socket
 	Proto   string         // with-protocol of Received (RFC 3848, RFC 6531 §4.3)
 	TLS     string         // version and suite; empty without TLS
+	Auth    string         // SASL mechanism of the login
 	Account *store.Account // who logged in; nil for nobody
+	Notice  bool           // it named the null sender
 	Size    int64          // of the message to come, as SIZE declared it (RFC 1870); 0 if unknown
 }
 
@@ -74,6 +88,12 @@ type Message struct {
 	Envelope   mail.Envelope
 	Body       store.Body
 	Submission bool // complete the header, and check that it names its sender truly (RFC 6409 §8, §6.1)
+
+	Checked *mailauth.Result // what was found out about mail from elsewhere; nil if nothing was
+
+	// Events are for the message's journey, behind that of its arrival: what
+	// was checked, or what a notice is about.
+	Events []store.Event
 }
 
 var (
@@ -127,7 +147,7 @@ func (d *Deliverer) prepare(ctx context.Context, m *Message) (*store.Acceptance,
 		}
 	}
 	x := newExpansion(d, true)
-	x.here = m.Peer.here()
+	x.here, x.notice = m.Peer.here(), m.Envelope.From.IsZero()
 	for _, r := range m.Envelope.Rcpts {
 		if err := x.add(ctx, r); err != nil {
 			return nil, nil, err
@@ -136,34 +156,66 @@ func (d *Deliverer) prepare(ctx context.Context, m *Message) (*store.Acceptance,
 	if d.o.NoRelay && len(x.remote) > 0 {
 		return nil, nil, store.Errorf(store.Denied, "deliver", "nothing leaves this server")
 	}
-	return d.acceptance(m, head, x), x.done, nil
+	a, err := d.acceptance(ctx, m, head, x)
+	return a, x.done, err
 }
 
-func (d *Deliverer) acceptance(m *Message, head *header, x *expansion) *store.Acceptance {
+func (d *Deliverer) acceptance(ctx context.Context, m *Message, head *header, x *expansion) (*store.Acceptance, error) {
 	now := d.o.Now()
-	a := &store.Acceptance{Op: m.Op, ID: m.ID, Body: m.Body}
-	if len(x.remote) == 0 {
-		// Final delivery may remove a Return-Path before it adds its own, and
-		// exactly one should remain; who relays must not look for one (RFC
-		// 5321 §4.4).
-		a.Cut = head.ranges("Return-Path")
-	}
-	stamp := d.prefix(m, head, a.Cut, now)
-	local := append(returnPath(m.Envelope.From), stamp...)
-	for _, id := range x.local {
-		a.Local = append(a.Local, store.LocalRcpt{Account: id, Mailbox: store.Inbox, Prefix: local, Received: now})
-	}
-	if len(x.remote) > 0 {
-		env := m.Envelope
-		env.Rcpts = x.remote
-		out := store.NewOutgoing{Envelope: env, Prefix: stamp, Due: now, Expires: now.Add(d.o.Expire)}
-		if m.Peer.Account != nil {
-			out.Account = m.Peer.Account.ID
+	a := &store.Acceptance{Op: m.Op, ID: m.ID, Body: m.Body, Events: append([]store.Event{m.arrival(now)}, m.Events...)}
+	a.Cut = head.ranges(func(f mail.Field) bool {
+		switch {
+		case f.Is("Return-Path"):
+			// Final delivery may remove a Return-Path before it adds its own, and
+			// exactly one should remain; who relays must not look for one (RFC
+			// 5321 §4.4).
+			return len(x.remote) == 0
+		case m.Submission || m.Checked != nil:
+			return mailauth.Forged(f, d.o.AuthservID)
 		}
-		a.Outgoing = append(a.Outgoing, out)
+		return false
+	})
+	s := &view{prefix: d.prefix(m, head, a.Cut, now), head: head.without(a.Cut), body: m.Body, from: int64(len(head.raw))}
+	if m.ours() {
+		sigs, event, err := d.sign(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if event != nil {
+			s.prefix = append(sigs, s.prefix...)
+			a.Events = append(a.Events, *event)
+		}
 	}
-	return a
+	local := append(returnPath(m.Envelope.From), s.prefix...)
+	for _, id := range x.local {
+		a.Local = append(a.Local, store.LocalRcpt{Account: id, Mailbox: d.mailbox(ctx, m, id, x.accounts[id]), Prefix: local, Received: now, To: x.accounts[id]})
+	}
+	if err := d.outgoing(ctx, m, x, s, a, now); err != nil {
+		return nil, err
+	}
+	if who := m.Peer.Account; who != nil && (d.o.MessagesPerDay > 0 || d.o.NewRcptsPerDay > 0) {
+		a.Limit = &store.SendLimit{Account: who.ID, Messages: d.o.MessagesPerDay, Fresh: d.o.NewRcptsPerDay}
+	}
+	return a, nil
 }
+
+// mailbox says where an account's copy goes, which came by these addresses.
+func (d *Deliverer) mailbox(ctx context.Context, m *Message, id store.AccountID, via []mail.Address) string {
+	switch {
+	case m.Checked != nil && m.Checked.Verdict == mailauth.Junk:
+		return d.junk(ctx, id)
+	case len(via) == 1 && isReports(via[0].Local):
+		if _, err := d.o.Store.Create(ctx, id, ReportsBox, store.UseNone); err != nil && store.KindOf(err) != store.Exists {
+			d.o.Log.Warn(maillog.Warning, "doing", "make "+ReportsBox, "err", err)
+		}
+		return ReportsBox
+	}
+	return store.Inbox
+}
+
+// ours tells whether a message is from one of our users, or from this server
+// itself.
+func (m *Message) ours() bool { return m.Submission || m.Peer.Account != nil || m.Peer.Proto == "" }
 
 func (d *Deliverer) log(m *Message, a *store.Acceptance) {
 	remote := 0

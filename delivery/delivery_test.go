@@ -142,7 +142,7 @@ func TestExpansion(t *testing.T) {
 func TestVerify(t *testing.T) {
 	s := newSite(t, Options{})
 	s.alias("away@b.test", "x@far.test")
-	s.must(s.st.SetQuota(t.Context(), s.account("carol@b.test").ID, 100))
+	s.must(s.st.SetQuota(t.Context(), s.account("carol@b.test").ID, 100, 0))
 	s.must(s.st.SetDisabled(t.Context(), s.account("bob@b.test").ID, true))
 	s.alias("both@b.test", "alice@b.test", "bob@b.test")
 	s.alias("only@b.test", "bob@b.test")

@@ -18,6 +18,7 @@ type expansion struct {
 	d      *Deliverer
 	create bool   // accounts that are made on first use
 	size   int64  // of the message, as far as known
+	notice bool   // it has the null sender
 	here   string // literal of the address where its peer reached us, or empty
 
 	local  []store.AccountID
@@ -26,13 +27,14 @@ type expansion struct {
 
 	relay bool // a recipient itself, not the target of an alias, is foreign
 
-	accounts map[store.AccountID]bool
+	accounts map[store.AccountID][]mail.Address // with the recipients that lead to each
 	foreign  map[mail.Address]bool
+	via      []mail.Address // which recipient leads to each of remote
 }
 
 func newExpansion(d *Deliverer, create bool) *expansion {
 	return &expansion{d: d, create: create,
-		accounts: map[store.AccountID]bool{}, foreign: map[mail.Address]bool{}}
+		accounts: map[store.AccountID][]mail.Address{}, foreign: map[mail.Address]bool{}}
 }
 
 // leaves is what one recipient expands to.
@@ -65,10 +67,10 @@ func (x *expansion) add(ctx context.Context, r mail.Recipient) error {
 		if err := x.room(a, count == 1); err != nil {
 			return err
 		}
-		if !x.accounts[a.ID] {
-			x.accounts[a.ID] = true
+		if x.accounts[a.ID] == nil {
 			x.local = append(x.local, a.ID)
 		}
+		x.accounts[a.ID] = append(x.accounts[a.ID], r.Addr)
 	}
 	for _, a := range l.remote {
 		x.forward(r, a, count)
@@ -87,7 +89,7 @@ func (x *expansion) room(a *store.Account, alone bool) error {
 	switch {
 	case a.Disabled && alone:
 		return ErrDisabled
-	case a.Quota > 0 && a.Bytes+max(x.size, 1) > a.Quota:
+	case a.Quota > 0 && a.Bytes+max(x.size, 1) > a.Quota, a.QuotaCount > 0 && a.Count >= a.QuotaCount:
 		return store.Errorf(store.Quota, "deliver", "mailbox is full")
 	}
 	return nil
@@ -111,7 +113,7 @@ func (x *expansion) forward(r mail.Recipient, to mail.Address, count int) {
 			out.Notify = mail.NotifyNever
 		}
 	}
-	x.remote = append(x.remote, out)
+	x.remote, x.via = append(x.remote, out), append(x.via, r.Addr)
 }
 
 // walk follows one address. Targets seen before are passed over, so that
@@ -130,6 +132,10 @@ func (x *expansion) walk(ctx context.Context, a mail.Address, l *leaves, depth i
 			return err
 		}
 		a.Domain = cmp.Or(home, a.Domain)
+	}
+	if to, ok, err := x.d.origin(ctx, a, x.notice); ok || err != nil {
+		l.remote = append(l.remote, to)
+		return err
 	}
 	e, err := x.d.route(ctx, a, x.create)
 	switch {

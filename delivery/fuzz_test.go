@@ -24,7 +24,10 @@ func FuzzPrefix(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := d.acceptance(m, head, &expansion{local: []store.AccountID{1}})
+		a, err := d.acceptance(t.Context(), m, head, &expansion{local: []store.AccountID{1}})
+		if err != nil {
+			t.Fatal(err)
+		}
 		prefix := a.Local[0].Prefix
 		all := []byte(served(t, a, prefix))
 		size := mail.HeaderSize(all)

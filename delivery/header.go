@@ -61,13 +61,13 @@ func (h *header) count(name string) int {
 	return n
 }
 
-// ranges returns where the fields of this name lie, neighbours joined.
-func (h *header) ranges(name string) []store.Range {
+// ranges returns where the fields lie that which chooses, neighbours joined.
+func (h *header) ranges(which func(mail.Field) bool) []store.Range {
 	var out []store.Range
 	at := int64(0)
 	for f := range h.fields() {
 		end := at + int64(len(f.Raw))
-		if f.Is(name) {
+		if which(f) {
 			if n := len(out); n > 0 && out[n-1].To == at {
 				out[n-1].To = end
 			} else {
@@ -77,6 +77,20 @@ func (h *header) ranges(name string) []store.Range {
 		at = end
 	}
 	return out
+}
+
+// without is the header less the cuts.
+func (h *header) without(cut []store.Range) []byte {
+	if len(cut) == 0 {
+		return h.raw
+	}
+	var out []byte
+	at := int64(0)
+	for _, r := range cut {
+		out = append(out, h.raw[at:r.From]...)
+		at = r.To
+	}
+	return append(out, h.raw[at:]...)
 }
 
 // empty tells whether nothing of the header is left after the cuts, not even

@@ -15,12 +15,16 @@ func returnPath(from mail.Address) []byte {
 	return []byte("Return-Path: <" + from.String() + ">\r\n")
 }
 
-// prefix is what we put before a message for every recipient: Received, then,
+// prefix is what we put before a message for every recipient: what was found
+// out about it, above the Received of who found it (RFC 8601 §5), that, then,
 // on submission, Date and Message-ID where they are missing (RFC 6409 §8.2,
 // §8.3). It ends in an empty line if the message has no header of its own, so
 // that its text stays text.
 func (d *Deliverer) prefix(m *Message, h *header, cut []store.Range, now time.Time) []byte {
 	var b strings.Builder
+	if m.Checked != nil {
+		b.WriteString(m.Checked.Field(d.o.AuthservID))
+	}
 	b.WriteString(d.received(m, now))
 	if m.Submission {
 		if h.count("Date") == 0 {

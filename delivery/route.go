@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"postrider/mail"
@@ -9,6 +10,18 @@ import (
 )
 
 const postmaster = "postmaster"
+
+// reports are where other servers tell what they found in a domain's mail, as
+// its DMARC and TLSRPT records ask them to; the postmaster has them in a
+// mailbox of its own.
+var reports = []string{"dmarc-reports", "tls-reports"}
+
+// ReportsBox is that mailbox.
+const ReportsBox = "Reports"
+
+func isReports(local string) bool {
+	return slices.ContainsFunc(reports, func(r string) bool { return strings.EqualFold(r, local) })
+}
 
 // errForeign is an address whose mail is not ours.
 var errForeign = store.Errorf(store.Denied, "route", "relaying denied")
@@ -36,13 +49,16 @@ func (d *Deliverer) route(ctx context.Context, a mail.Address, create bool) (sto
 	}
 	isPostmaster := strings.EqualFold(base, postmaster)
 	for _, local := range []string{a.Local, base, ""} {
-		if local == "" && isPostmaster {
+		if local == "" && (isPostmaster || isReports(base)) {
 			break
 		}
 		e, err := d.o.Store.Recipient(ctx, mail.Address{Local: local, Domain: a.Domain})
 		if store.KindOf(err) != store.NotFound {
 			return e, err
 		}
+	}
+	if isReports(base) && !d.o.AutoCreate {
+		return d.route(ctx, mail.Address{Local: postmaster, Domain: a.Domain}, create)
 	}
 	if isPostmaster || d.o.AutoCreate {
 		return d.make(ctx, mail.Address{Local: base, Domain: a.Domain}, create)
@@ -121,7 +137,7 @@ func (d *Deliverer) make(ctx context.Context, a mail.Address, create bool) (stor
 // leads nowhere else.
 func (d *Deliverer) Verify(ctx context.Context, p *Peer, rcpt mail.Address) error {
 	x := newExpansion(d, false)
-	x.here, x.size = p.here(), p.Size
+	x.here, x.size, x.notice = p.here(), p.Size, p.Notice
 	if err := x.add(ctx, mail.Recipient{Addr: rcpt}); err != nil {
 		return err
 	}

@@ -5,31 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"postrider/internal/wiretest"
 	"postrider/store"
 )
-
-// tape is a connection whose peer says what is written down and takes
-// everything.
-type tape struct {
-	in    *bytes.Reader
-	piece int // bytes that one Read returns
-	out   bytes.Buffer
-}
-
-func (t *tape) Read(b []byte) (int, error)       { return t.in.Read(b[:min(len(b), t.piece)]) }
-func (t *tape) Write(b []byte) (int, error)      { return t.out.Write(b) }
-func (t *tape) Close() error                     { return nil }
-func (t *tape) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 110} }
-func (t *tape) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1110} }
-func (t *tape) SetDeadline(time.Time) error      { return nil }
-func (t *tape) SetReadDeadline(time.Time) error  { return nil }
-func (t *tape) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzReadLine compares the command reader with a plain cutting of the input.
 func FuzzReadLine(f *testing.F) {
@@ -38,7 +19,7 @@ func FuzzReadLine(f *testing.F) {
 	}
 	s := New(Options{})
 	f.Fuzz(func(t *testing.T, in []byte, piece int) {
-		c := newConn(context.Background(), s, &tape{in: bytes.NewReader(in), piece: max(1, piece)})
+		c := newConn(context.Background(), s, wiretest.NewTape(in, piece))
 		for rest := string(in); ; {
 			got, err := c.readLine(maxLine)
 			want, after, ok := strings.Cut(rest, "\n")
@@ -84,9 +65,9 @@ func FuzzSession(f *testing.F) {
 			w.accept(w.inboxes["bob"].Account, bobPrefix, bobs[1])
 		}
 		before := w.list(all)
-		c := newConn(context.Background(), s, &tape{in: bytes.NewReader(in), piece: max(1, piece)})
+		c := newConn(context.Background(), s, wiretest.NewTape(in, piece))
 		c.serve()
-		out := c.nc.(*tape).out.Bytes()
+		out := c.nc.(*wiretest.Tape).Out.Bytes()
 		if !bytes.HasPrefix(out, []byte("+OK ")) || !bytes.HasSuffix(out, []byte("\r\n")) {
 			t.Errorf("answers %q", out)
 		}
@@ -108,7 +89,7 @@ func TestTruncated(t *testing.T) {
 	s.o.Auth = anyPassword(w)
 	whole := "USER bob@example.org\r\nPASS x\r\nRETR 1\r\nDELE 1\r\nTOP 2 1\r\nQUIT\r\n"
 	for n := range len(whole) {
-		c := newConn(context.Background(), s, &tape{in: bytes.NewReader([]byte(whole[:n])), piece: 7})
+		c := newConn(context.Background(), s, wiretest.NewTape([]byte(whole[:n]), 7))
 		c.serve()
 		if n == len(whole)-1 {
 			break // "QUIT\r" lacks its LF

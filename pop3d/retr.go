@@ -36,6 +36,7 @@ func (c *conn) retr(arg string) error {
 	}
 	d.sent[i] = true
 	d.retrieved++
+	c.s.o.Store.WasRead(d.box, store.UIDSetOf(d.view.UID(i)), "pop3")
 	return nil
 }
 

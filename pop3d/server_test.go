@@ -208,7 +208,7 @@ func TestTimeouts(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	s = w.server(false, false)
-	s.o.IdleTimeout = time.Second
+	s.o.IdleTimeout = 3 * time.Second
 	c = dial(t, s.Serve)
 	c.login()
 	c.want("DELE 1", "+OK")

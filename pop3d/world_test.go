@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"postrider/auth"
+	"postrider/auth/authtest"
 	"postrider/internal/wiretest"
 	"postrider/mail"
 	"postrider/store"
@@ -62,20 +63,6 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 })
 
-// credentials are what is stored of the passwords of these tests, made once:
-// it takes a while.
-var credentials = sync.OnceValue(func() map[string]store.Credential {
-	all := map[string]store.Credential{}
-	for _, p := range []string{"secret", " two words ", "pässword"} {
-		c, err := auth.NewCredential(p)
-		if err != nil {
-			panic(err)
-		}
-		all[p] = c
-	}
-	return all
-})
-
 // world is a store with accounts and mail, and how to make servers on it.
 type world struct {
 	t       testing.TB
@@ -106,7 +93,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) account(local, password string) store.AccountID {
 	w.t.Helper()
 	a, err := w.store.AddAccount(w.t.Context(), store.NewAccount{
-		Address: mail.Address{Local: local, Domain: "example.org"}, Credential: credentials()[password]})
+		Address: mail.Address{Local: local, Domain: "example.org"}, Credential: authtest.Credential(w.t, password)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -222,7 +209,7 @@ func (w *world) list(want func(store.Row) bool) string {
 
 // waitFree waits until no session has a maildrop.
 func (w *world) waitFree(s *Server) string {
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		s.mu.Lock()
 		n := len(s.held)
 		s.mu.Unlock()

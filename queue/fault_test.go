@@ -22,6 +22,15 @@ type faulty struct {
 
 var errDisk = &store.Error{Kind: store.Internal, Op: "test", Err: errors.New("disk")}
 
+// LeaseSeveral hands out nothing from memory: what fails is reading.
+func (f *faulty) LeaseSeveral(ctx context.Context, owner, dest string, now time.Time, ttl time.Duration, max, messages int) ([]*store.Leased, error) {
+	ls, err := f.Engine.LeaseSeveral(ctx, owner, dest, now, ttl, max, messages)
+	for _, l := range ls {
+		l.Content = nil
+	}
+	return ls, err
+}
+
 func (f *faulty) FetchOutgoing(ctx context.Context, id store.OutID, fn func(*store.Content) error) error {
 	if f.fetch.Add(-1) >= 0 {
 		return errDisk

@@ -50,6 +50,7 @@ func (q *Queue) write(rs ...*result) error {
 	var outcomes []store.RcptOutcome
 	var notices []*store.Acceptance
 	for _, r := range rs {
+		r.addEvents(q.o.Now())
 		for _, v := range r.verdicts {
 			outcomes = append(outcomes, v.write)
 		}

@@ -83,7 +83,11 @@ func (n *Notifier) Delivered(_ context.Context, m *delivery.Message, rcpts []mai
 	for _, r := range rcpts {
 		fates = append(fates, fate{rcpt: r, kind: deliver, status: "2.1.5", last: o.arrived})
 	}
-	return n.compose(o, deliver, fates)
+	notice, err := n.compose(o, deliver, fates)
+	if err == nil {
+		notice.Events = []store.Event{store.NewEvent(store.EventNotice, o.arrived, &store.NoticeOf{About: m.ID, Tells: deliver.String(), To: m.Envelope.From.String()})}
+	}
+	return notice, err
 }
 
 // addNotices composes and prepares the notices that a result calls for: one
@@ -115,6 +119,7 @@ func (q *Queue) addNotices(ctx context.Context, r *result, c *store.Content) {
 		var a *store.Acceptance
 		if err == nil {
 			m.Op = op
+			m.Events = []store.Event{store.NewEvent(store.EventNotice, q.o.Now(), &store.NoticeOf{About: o.id, Tells: k.String(), To: o.env.From.String()})}
 			a, err = q.o.Deliver.Prepare(ctx, m)
 		}
 		if err != nil {
@@ -219,6 +224,7 @@ func (n *Notifier) compose(o *original, k kind, fates []fate) (*delivery.Message
 	}
 	m := &delivery.Message{ID: id, Body: bytes.NewReader(b.Bytes())}
 	m.Envelope.UTF8 = global
+	m.Envelope.RequireTLS = o.env.RequireTLS // RFC 8689 §5
 	m.Envelope.Body = mail.Body7Bit
 	if hasEight(b.Bytes()) {
 		m.Envelope.Body = mail.Body8Bit
@@ -275,7 +281,8 @@ func (p part) write(w *message.Writer) error {
 // quote is the third part: the original, or its header (RFC 3461 §4.3,
 // RFC 6522 §3).
 func (o *original) quote(k kind, global bool) (part, error) {
-	full := k == failure && o.size > 0 && (o.env.Ret == mail.RetFull && o.size <= maxFull || o.env.Ret == "" && o.size <= maxReturn)
+	// RFC 8689 §5: what had to travel over TLS alone comes back as its header.
+	full := k == failure && !o.env.RequireTLS && o.size > 0 && (o.env.Ret == mail.RetFull && o.size <= maxFull || o.env.Ret == "" && o.size <= maxReturn)
 	p := part{contentType: "text/rfc822-headers", text: bytes.TrimSuffix(o.header, []byte("\r\n\r\n"))}
 	if full {
 		p.text = make([]byte, o.size)

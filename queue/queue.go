@@ -8,6 +8,7 @@ import (
 
 	"postrider/delivery"
 	"postrider/internal/maillog"
+	"postrider/mail"
 	"postrider/smtpc"
 	"postrider/store"
 )
@@ -15,7 +16,7 @@ import (
 // Defaults of Options.
 const (
 	defaultWorkers     = 32
-	defaultPerDest     = 4
+	defaultPerDest     = 8
 	defaultDelayNotice = 4 * time.Hour
 	defaultGrace       = 10 * time.Second
 )
@@ -34,9 +35,12 @@ const (
 
 // Options are what New needs.
 type Options struct {
-	Store    *store.Store
-	Deliver  *delivery.Deliverer
-	Client   *smtpc.Client
+	Store   *store.Store
+	Deliver *delivery.Deliverer
+	Client  *smtpc.Client
+	// Route chooses another client for some of the mail; nil, or a nil result,
+	// is Client. bySender tells that other mail to dest may go elsewhere.
+	Route    func(from mail.Address, dest string) (c *smtpc.Client, bySender bool)
 	Hostname string // in notices
 	// Owner names this node in leases. Nodes on the same store have different
 	// names, and a node keeps its name. Empty for Hostname.
@@ -47,12 +51,16 @@ type Options struct {
 	// DelayNotice is the age at which a message's sender is told that it is
 	// late; 0 for 4 hours, negative for never.
 	DelayNotice time.Duration
-	Workers     int           // messages under way at once; 0 for 32
-	PerDest     int           // of these at one destination; 0 for 4
-	Grace       time.Duration // for attempts under way when Run ends; 0 for 10 seconds
-	Log         *slog.Logger
-	Now         func() time.Time
-	Rand        func() float64 // [0, 1)
+	Workers     int // messages under way at once; 0 for 32
+	PerDest     int // of these at one destination, at most; 0 for 8
+	// SuppressAfter is how often an address may be refused for good until
+	// nothing is sent to it for SuppressFor; 0 is never.
+	SuppressAfter int
+	SuppressFor   time.Duration
+	Grace         time.Duration // for attempts under way when Run ends; 0 for 10 seconds
+	Log           *slog.Logger
+	Now           func() time.Time
+	Rand          func() float64 // [0, 1)
 }
 
 // DefaultRetry suits a server that is down for a moment, greylists, or is

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postrider/mail"
+	"postrider/smtpc"
 	"postrider/smtpc/smtpctest"
 	"postrider/store"
 )
@@ -119,35 +120,177 @@ func TestDeadDestinationDelaysNobody(t *testing.T) {
 	start := time.Now()
 	r.send(nil, "bob@b.test")
 	s.Wait(t, 1)
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("delivered after %v", took)
+	if n := dials.Load(); n > 9 {
+		t.Errorf("waited for %d attempts to connect elsewhere", n)
 	}
 	r.until("all are put off", func() bool {
 		ds, _, err := r.store.DueDests(context.Background(), r.clock.Now(), 10)
 		return err == nil && len(ds) == 0
 	})
-	r.until("and none is leased", func() bool {
+	tried := map[string]int{}
+	r.until("outcomes are written", func() bool {
+		clear(tried)
+		all := 0
 		for _, q := range r.queued() {
-			if q.Tries != 1 {
-				return false
-			}
+			tried[q.Dest] += q.Tries
+			all += q.Tries
 		}
-		return true
+		return all >= len(tried)
 	})
+	for _, q := range r.queued() {
+		if q.Fence > int64(q.Tries) {
+			t.Errorf("%s was leased %d times and tried %d", q.Recipient.Addr, q.Fence, q.Tries)
+		}
+	}
+	for dest, n := range tried {
+		if n != 1 {
+			t.Errorf("%d messages for %s were tried", n, dest)
+		}
+	}
 	if n := dials.Load(); n > 30 {
 		t.Errorf("%d attempts to connect", n)
 	}
 	t.Logf("%v in all, %d connections tried", time.Since(start), dials.Load())
 }
 
+// What waits at a dead destination is not touched, but its senders are told
+// when they have to be; when it is back everything goes.
+func TestDeadDestinationTellsAndComesBack(t *testing.T) {
+	s := smtpctest.New(t, smtpctest.Options{})
+	var down atomic.Bool
+	down.Store(true)
+	r := newRig(t, s, func(r *rig) {
+		r.client.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if down.Load() {
+				return nil, context.DeadlineExceeded
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		}
+	})
+	const n = 30
+	for i := range n {
+		r.send(func(e *mail.Envelope) {
+			if i == 0 {
+				e.Rcpts[0].Notify = mail.NotifyNever
+			}
+		}, fmt.Sprintf("%d@b.test", i))
+	}
+	r.run()
+	closed := func() bool {
+		ds, _, err := r.store.DueDests(context.Background(), r.clock.Now(), 10)
+		return err == nil && len(ds) == 0
+	}
+	count := func(f func(store.OutRcpt) bool) (n int) {
+		for _, q := range r.queued() {
+			if f(q) {
+				n++
+			}
+		}
+		return n
+	}
+	r.until("it is closed", closed)
+	tried := func() int { return count(func(q store.OutRcpt) bool { return q.Tries > 0 }) }
+	r.until("the outcome is written", func() bool { return tried() > 0 })
+	if got := tried(); got != 1 {
+		t.Errorf("%d were tried", got)
+	}
+	r.later(5 * time.Hour) // later than the delay that is told of
+	r.until("all are told", func() bool { return count(func(q store.OutRcpt) bool { return q.Delayed }) == n-1 })
+	r.until("it is closed again", closed)
+	if got := len(r.inbox()); got != n-1 {
+		t.Errorf("%d notices of delay", got)
+	}
+	r.later(10 * time.Minute) // it is closed for a time of its own, not for a message's
+	r.until("it is closed again", closed)
+	r.later(time.Hour)
+	down.Store(false)
+	r.store.Feed().Publish(store.Change{Kind: store.OutgoingDue})
+	r.later(4 * time.Hour)
+	s.Wait(t, n)
+	r.empty()
+}
+
+func TestDeadDestinationExpires(t *testing.T) {
+	r := newRig(t, nil, func(r *rig) { r.opts.DelayNotice = -1 }).run()
+	const n = 40
+	for i := range n {
+		r.send(nil, fmt.Sprintf("%d@dead.test", i))
+	}
+	r.until("it is closed", func() bool {
+		ds, _, err := r.store.DueDests(context.Background(), r.clock.Now(), 10)
+		return err == nil && len(ds) == 0
+	})
+	r.later(6 * 24 * time.Hour)
+	r.empty()
+	if got := len(r.inbox()); got != n {
+		t.Errorf("%d notices of failure", got)
+	}
+}
+
+// A destination gets more connections as it takes mail, and half as many when
+// it wants less.
+func TestConcurrencyAdapts(t *testing.T) {
+	d := &destState{running: 1, limit: 1}
+	for range 9 {
+		d.went(8)
+	}
+	if d.limit != 8 {
+		t.Errorf("limit %d after some messages", d.limit)
+	}
+	d.running = 6
+	d.pushed()
+	if d.limit != 3 {
+		t.Errorf("limit %d after it was pushed back with 6", d.limit)
+	}
+	for range 3*calmFor - 1 {
+		d.went(8)
+	}
+	if d.limit != 3 {
+		t.Errorf("limit %d too early", d.limit)
+	}
+	if d.went(8); d.limit != 4 {
+		t.Errorf("limit %d after a calm time", d.limit)
+	}
+	for range 5 {
+		d.running = 1
+		d.pushed()
+	}
+	if d.limit != 1 {
+		t.Errorf("limit %d at least", d.limit)
+	}
+	for _, c := range []struct {
+		o    smtpc.Outcome
+		want bool
+	}{
+		{smtpc.Outcome{Code: 421, Enhanced: "4.0.0"}, true},
+		{smtpc.Outcome{Code: 450, Enhanced: "4.7.28"}, true},
+		{smtpc.Outcome{Code: 452, Enhanced: "4.2.2"}, false},
+		{smtpc.Outcome{Status: smtpc.Permanent, Code: 554, Enhanced: "5.3.2"}, false},
+	} {
+		if got := wantsLess(c.o); got != c.want {
+			t.Errorf("%+v wants less: %v", c.o, got)
+		}
+	}
+}
+
 func TestConcurrencyPerDestination(t *testing.T) {
-	var now, most atomic.Int64
+	var now, most, all atomic.Int64
+	three, full := make(chan struct{}), sync.Once{}
 	s := smtpctest.New(t, smtpctest.Options{Reply: func(_ *smtpctest.Conn, l string) string {
 		if l == "DATA" {
 			n := now.Add(1)
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
-			time.Sleep(20 * time.Millisecond)
+			if n == 3 {
+				full.Do(func() { close(three) })
+			}
+			if all.Add(1) > 10 { // until then there is trust to be won
+				select {
+				case <-three:
+				case <-time.After(patience / 2):
+				}
+			}
+			time.Sleep(20 * time.Millisecond) // for a fourth, that must not be
 			now.Add(-1)
 		}
 		return smtpctest.Default
@@ -231,11 +374,82 @@ func TestStopLetsAttemptsEnd(t *testing.T) {
 	r.send(nil, "bob@b.test")
 	r.send(nil, "bob@b.test")
 	<-started
-	go func() { time.Sleep(50 * time.Millisecond); close(release) }()
+	r.cancel()
+	close(release)
 	r.stop()
 	if len(s.Messages()) != 1 || len(r.queued()) != 1 {
 		t.Errorf("%d delivered, %d queued", len(s.Messages()), len(r.queued()))
 	}
+}
+
+// Messages that were leased together with one that takes long, and with the
+// queue's end, are due as they were, and nothing is told of them.
+func TestLeasesAreGivenBack(t *testing.T) {
+	started, release := make(chan struct{}), make(chan struct{})
+	var mails atomic.Int64
+	s := smtpctest.New(t, smtpctest.Options{Reply: func(_ *smtpctest.Conn, l string) string {
+		if strings.HasPrefix(l, "MAIL") && mails.Add(1) == 3 {
+			close(started)
+			<-release
+		}
+		return smtpctest.Default
+	}})
+	r := newRig(t, s, func(r *rig) { r.opts.PerDest = 1 })
+	for range 12 {
+		r.send(nil, "bob@b.test")
+	}
+	before := r.queued()
+	r.run()
+	<-started
+	leased := 0
+	for _, q := range r.queued() {
+		if q.Due.After(r.clock.Now()) {
+			leased++
+		}
+	}
+	if leased != maxLeases-1 { // the second message was leased with them
+		t.Errorf("%d leased, want %d", leased, maxLeases-1)
+	}
+	r.cancel()
+	close(release)
+	r.stop()
+	after := r.queued()
+	if len(after) != 9 || len(s.Messages()) != 3 {
+		t.Fatalf("%d queued, %d delivered", len(after), len(s.Messages()))
+	}
+	for i, q := range after {
+		if was := before[len(before)-len(after)+i]; q.ID != was.ID || !q.Due.Equal(was.Due) || q.Tries != 0 || q.Last != "" {
+			t.Errorf("it was\n%+v and is\n%+v", was, q)
+		}
+	}
+}
+
+// The leases of a slow destination's worker do not keep others from its mail.
+func TestSlowDestinationIsLeasedOneByOne(t *testing.T) {
+	s := smtpctest.New(t, smtpctest.Options{Reply: func(_ *smtpctest.Conn, l string) string {
+		if l == "." {
+			time.Sleep(quickTime + 20*time.Millisecond)
+		}
+		return smtpctest.Default
+	}})
+	r := newRig(t, s, func(r *rig) { r.opts.PerDest = 1 })
+	for range 5 {
+		r.send(nil, "bob@b.test")
+	}
+	r.run()
+	for n := 1; n < 5; n++ {
+		s.Wait(t, n)
+		leased := 0
+		for _, q := range r.queued() {
+			if q.Due.After(r.clock.Now()) {
+				leased++
+			}
+		}
+		if leased > 2 { // one may be sent while the last outcome is written
+			t.Errorf("%d leased at once", leased)
+		}
+	}
+	r.empty()
 }
 
 func TestMailAcceptedWhileRunning(t *testing.T) {
@@ -257,7 +471,7 @@ func TestNoticeWaitsForRoom(t *testing.T) {
 	r := newRig(t, s)
 	r.send(nil, "bob@b.test")
 	ctx := context.Background()
-	if err := r.store.SetQuota(ctx, r.alice.ID, 10); err != nil {
+	if err := r.store.SetQuota(ctx, r.alice.ID, 10, 0); err != nil {
 		t.Fatal(err)
 	}
 	r.run()
@@ -265,7 +479,7 @@ func TestNoticeWaitsForRoom(t *testing.T) {
 	if got := r.queued()[0].Due.Sub(r.clock.Now()); got != noticeWait {
 		t.Errorf("due in %v", got)
 	}
-	if err := r.store.SetQuota(ctx, r.alice.ID, 0); err != nil {
+	if err := r.store.SetQuota(ctx, r.alice.ID, 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	r.later(noticeWait)
@@ -318,5 +532,49 @@ func TestLocalDeliveryNotice(t *testing.T) {
 	if p.Status[0]["Original-Envelope-Id"] != "E1" || p.Status[1]["Action"] != "delivered" || p.Status[1]["Status"] != "2.1.5" ||
 		p.Status[1]["Final-Recipient"] != "rfc822; carol@a.test" || p.Third != "text/rfc822-headers" {
 		t.Errorf("got %+v", p)
+	}
+}
+
+// An operator gives a recipient up: nothing is sent, and the sender is told.
+func TestOperatorGivesUp(t *testing.T) {
+	s := smtpctest.New(t, refuse("RCPT TO:<bob", "450 4.2.0 come back later"))
+	r := newRig(t, s).run()
+	id := r.send(nil, "bob@b.test")
+	r.tried(1)
+	n, err := r.store.Act(context.Background(), store.OutFilter{Message: id, Rcpt: "BOB@"}, store.OutBounce, r.clock.Now())
+	if err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	r.empty()
+	if got := r.inbox(); len(got) != 1 || !strings.Contains(got[0], "given the message up") {
+		t.Errorf("alice got %q", got)
+	}
+	r.wantJourney(id, "submitted", "queued", "attempt S: 250 2.0.0 ok", `deferred ["bob@b.test"] mx.b.test cannot take the message now`,
+		"operator", `bounced ["bob@b.test"] the administrator of this server has given the message up`, "notice failed")
+	if len(s.Messages()) != 0 {
+		t.Error("it was sent")
+	}
+}
+
+// An address that was refused for good often enough is not tried any more.
+func TestSuppressedAddress(t *testing.T) {
+	s := smtpctest.New(t, refuse("RCPT TO:<bob", "550 5.1.1 no such user"))
+	r := newRig(t, s, func(r *rig) { r.opts.SuppressAfter, r.opts.SuppressFor = 2, 365*24*time.Hour }).run()
+	for range 2 {
+		r.send(nil, "bob@b.test")
+		r.empty()
+	}
+	tried := len(s.Lines())
+	id := r.send(nil, "bob@b.test", "carol@b.test")
+	r.empty()
+	if s.Wait(t, 1); strings.Contains(strings.Join(s.Lines()[tried:], "\n"), "bob") {
+		t.Error("bob was tried again")
+	}
+	got := r.inbox()
+	if len(got) != 3 || !strings.Contains(got[2], "sends nothing to this address") {
+		t.Errorf("alice got %d notices", len(got))
+	}
+	if j := strings.Join(r.journey(id), "\n"); !strings.Contains(j, `delivered ["carol@b.test"]`) || !strings.Contains(j, `bounced ["bob@b.test"] this server sends nothing`) {
+		t.Errorf("journey:\n%s", j)
 	}
 }

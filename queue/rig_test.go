@@ -13,6 +13,7 @@ import (
 
 	"postrider/delivery"
 	"postrider/internal/labdns"
+	"postrider/internal/resolve"
 	"postrider/mail"
 	"postrider/smtpc"
 	"postrider/smtpc/smtpctest"
@@ -53,6 +54,7 @@ type rig struct {
 	log     *logBuffer
 	opts    Options
 	client  smtpc.Options
+	cancel  func() // begins to stop the queue
 	stop    func()
 	done    chan error
 }
@@ -90,8 +92,8 @@ func newRig(t testing.TB, remote *smtpctest.Server, change ...func(*rig)) *rig {
 		t.Fatal(err)
 	}
 	wait := 30 * time.Second // on a busy machine
-	r.client = smtpc.Options{Hostname: "mail.a.test", Resolver: dns.Addr(), Now: r.clock.Now, Timeouts: smtpc.Timeouts{
-		DNS: wait, Dial: wait, Handshake: wait, Command: wait, Block: wait, End: wait}}
+	r.client = smtpc.Options{Hostname: "mail.a.test", Resolver: resolve.New(resolve.Options{Server: dns.Addr(), Timeout: wait}), Now: r.clock.Now, Timeouts: smtpc.Timeouts{
+		Dial: wait, Handshake: wait, Command: wait, Block: wait, End: wait}}
 	if remote != nil {
 		r.client.Port = int(remote.Addr().Port())
 	} else {
@@ -134,6 +136,7 @@ func (r *rig) run() *rig {
 	r.done = make(chan error, 1)
 	q := New(r.opts)
 	go func() { r.done <- q.Run(ctx) }()
+	r.cancel = cancel
 	stopped := false
 	r.stop = func() {
 		if stopped {

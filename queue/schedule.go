@@ -14,6 +14,8 @@ type eventKind uint8
 const (
 	reached eventKind = iota // the destination took part in a dialogue
 	failed                   // it could not be spoken with
+	went                     // it has taken a message
+	pushed                   // it wants less at once
 	done                     // the worker has ended
 )
 
@@ -27,6 +29,28 @@ type destState struct {
 	running int
 	good    bool // a worker that runs has reached it
 	failing bool // the last contact failed
+
+	limit  int  // connections that it takes at once, as far as is known; 0 is not known
+	wasOff bool // it has said that it wants less
+	calm   int  // messages that it has taken since
+}
+
+// Growth of the number of connections to a destination: at first one more
+// with each message that it takes; once it has pushed back, one more after
+// this many messages for each connection.
+const calmFor = 20
+
+// went notes that the destination has taken a message.
+func (d *destState) went(most int) {
+	d.calm++
+	if !d.wasOff || d.calm >= calmFor*d.limit {
+		d.limit, d.calm = min(max(d.limit, 1)+1, most), 0
+	}
+}
+
+// pushed notes that the destination wants less at once: half of what it has.
+func (d *destState) pushed() {
+	d.limit, d.wasOff, d.calm = max(min(d.limit, max(d.running, 1))/2, 1), true, 0
 }
 
 // scheduler decides which destination gets a worker. It belongs to one
@@ -94,7 +118,7 @@ func (s *scheduler) dispatch(ctx, work context.Context) time.Duration {
 	}
 	for _, d := range dests {
 		if s.mayStart(d.Name) {
-			s.start(ctx, work, d.Name)
+			s.start(ctx, work, d)
 		}
 	}
 	if next.IsZero() {
@@ -117,10 +141,11 @@ func (s *scheduler) mayStart(dest string) bool {
 	case d.running == 0:
 		return !d.failing || s.doubted < max(s.q.o.Workers/2, 1)
 	}
-	return d.good && d.running < s.q.o.PerDest
+	return d.good && d.running < min(d.limit, s.q.o.PerDest)
 }
 
-func (s *scheduler) start(ctx, work context.Context, dest string) {
+func (s *scheduler) start(ctx, work context.Context, due store.Dest) {
+	dest := due.Name
 	d := s.dests[dest]
 	if d == nil {
 		d = &destState{}
@@ -131,7 +156,7 @@ func (s *scheduler) start(ctx, work context.Context, dest string) {
 	}
 	d.running++
 	s.busy++
-	w := &worker{q: s.q, dest: dest, tell: func(k eventKind) { s.events <- event{dest, k} }}
+	w := &worker{q: s.q, dest: dest, fails: due.Fails, tell: func(k eventKind) { s.events <- event{dest, k} }}
 	go w.run(ctx, work)
 }
 
@@ -142,8 +167,13 @@ func (s *scheduler) take(e event) {
 	switch e.kind {
 	case reached:
 		d.good, d.failing = true, false
+		d.limit = max(d.limit, 1)
 	case failed:
 		d.good, d.failing = false, true
+	case went:
+		d.went(s.q.o.PerDest)
+	case pushed:
+		d.pushed()
 	case done:
 		d.running--
 		s.busy--
@@ -156,7 +186,7 @@ func (s *scheduler) take(e event) {
 			s.doubted--
 		}
 	}
-	if d.running == 0 && (!d.failing || len(s.dests) > maxFailing) {
+	if d.running == 0 && (!d.failing && !d.wasOff || len(s.dests) > maxFailing) {
 		delete(s.dests, e.dest)
 	}
 }

@@ -50,6 +50,9 @@ func (o *Options) settle(m *store.Outgoing, r store.OutRcpt, out smtpc.Outcome, 
 	case out.Status == smtpc.Permanent, !now.Before(m.Expires):
 		v.write.Done = true
 		v.expired = out.Status != smtpc.Permanent
+		if o.SuppressAfter > 0 && noSuchAddress(out) {
+			v.write.Refused = &store.Refused{Reason: out.String(), After: o.SuppressAfter, For: o.SuppressFor}
+		}
 		if !silent && wants(r.Recipient.Notify, mail.NotifyFailure) {
 			v.notice = failure
 		}
@@ -57,6 +60,19 @@ func (o *Options) settle(m *store.Outgoing, r store.OutRcpt, out smtpc.Outcome, 
 		o.again(&v, m, now, spread)
 	}
 	return v
+}
+
+// noSuchAddress tells whether a server said that it is the address that will
+// never do (RFC 3463 §3.2, §3.3).
+func noSuchAddress(out smtpc.Outcome) bool {
+	if out.Code == 0 || out.Status != smtpc.Permanent {
+		return false
+	}
+	switch out.Enhanced {
+	case "5.1.1", "5.1.3", "5.1.6", "5.2.1":
+		return true
+	}
+	return false
 }
 
 // again schedules the next attempt, and a notice of delay if it is time.

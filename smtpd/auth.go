@@ -52,7 +52,7 @@ func (c *conn) auth(ctx context.Context, arg string) (reply, error) {
 		return reply{}, err
 	}
 	a := x.Account()
-	c.account, c.limit = &a, time.Time{}
+	c.account, c.mech, c.limit = &a, strings.ToUpper(mech), time.Time{}
 	c.log = c.log.With("user", a.Address.String())
 	return ok(235, 7, 0, "Authentication succeeded"), nil
 }

@@ -15,6 +15,7 @@ import (
 	"postrider/delivery"
 	"postrider/internal/maillog"
 	"postrider/mail"
+	"postrider/mailauth"
 	"postrider/store"
 )
 
@@ -36,6 +37,7 @@ type conn struct {
 
 	tls      *tls.ConnectionState // nil without TLS
 	account  *store.Account       // nil before login
+	mech     string               // of the login
 	hello    string               // what HELO, EHLO or LHLO said
 	extended bool                 // it was not HELO
 	tx       *transaction         // nil between MAIL transactions
@@ -52,8 +54,9 @@ type conn struct {
 // transaction is what MAIL began (RFC 5321 §3.3).
 type transaction struct {
 	env   mail.Envelope
-	size  int64    // that SIZE declared
-	chunk *content // what BDAT has brought so far; nil before the first
+	size  int64           // that SIZE declared
+	check *mailauth.Check // nil if the message is not checked
+	chunk *content        // what BDAT has brought so far; nil before the first
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -85,6 +88,9 @@ func (c *conn) close() {
 func (c *conn) reset() {
 	if c.tx != nil && c.tx.chunk != nil {
 		c.tx.chunk.close()
+	}
+	if c.tx != nil && c.tx.check != nil {
+		c.tx.check.Cancel()
 	}
 	c.tx, c.refusal = nil, nil
 }
@@ -229,7 +235,7 @@ func (c *conn) count(e *smtp.SMTPError) bool {
 
 // peer is who delivery says handed a message over.
 func (c *conn) peer(e *mail.Envelope, size int64) delivery.Peer {
-	return delivery.Peer{Helo: c.hello, Addr: c.ip, Local: c.own, Proto: c.proto(e.UTF8), TLS: c.tlsText(), Account: c.account, Size: size}
+	return delivery.Peer{Helo: c.hello, Addr: c.ip, Local: c.own, Proto: c.proto(e.UTF8), TLS: c.tlsText(), Auth: c.mech, Account: c.account, Notice: e.From.IsZero(), Size: size}
 }
 
 // proto is the with-protocol of Received (RFC 3848, RFC 6531 §4.3).

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"postrider/internal/spool"
+	"postrider/mailauth"
 )
 
 // spoolMemory is how much of a message is kept in memory before it moves to
@@ -29,6 +30,7 @@ var (
 // content collects the text of one message and what has to be known of it.
 type content struct {
 	spool *spool.Buffer
+	check *mailauth.Check // nil if there is none
 	limit int64
 	size  int64
 
@@ -40,7 +42,7 @@ type content struct {
 }
 
 func (c *conn) newContent() *content {
-	return &content{spool: spool.New(c.o.SpoolDir, spoolMemory), limit: c.o.MaxMessageBytes}
+	return &content{spool: spool.New(c.o.SpoolDir, spoolMemory), check: c.tx.check, limit: c.o.MaxMessageBytes}
 }
 
 func (t *content) close() { t.spool.Close() }
@@ -69,6 +71,9 @@ func (t *content) write(p []byte) error {
 	t.high = t.high || hasHigh(p)
 	if t.err == nil {
 		_, t.err = t.spool.Write(p)
+	}
+	if t.check != nil {
+		t.check.Write(p)
 	}
 	return nil
 }

@@ -66,11 +66,26 @@ func (c *conn) finish(ctx context.Context, text *content) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	id, err := c.accept(ctx, &tx, text, tx.env.Rcpts)
+	m, err := c.accept(ctx, &tx, text, tx.env.Rcpts)
 	if err != nil {
-		return reply{}, err
+		return reply{}, c.untaken(m, err)
 	}
-	return accepted(id), nil
+	return accepted(m.ID), nil
+}
+
+// untaken has the journey of a message tell that it was refused for good, and
+// the reply give its id.
+func (c *conn) untaken(m *delivery.Message, err error) error {
+	e, loud := refusalOf(err)
+	if loud || e.Code < 500 || c.rejected >= maxLogged {
+		return err
+	}
+	said := *e
+	r := store.Refusal{Code: e.Code, Enhanced: fmt.Sprintf("%d.%d.%d", e.EnhancedCode[0], e.EnhancedCode[1], e.EnhancedCode[2]), Text: e.Message}
+	if c.o.Deliver.Refused(m, r) {
+		said.Message += fmt.Sprintf(", id %s", m.ID)
+	}
+	return &said
 }
 
 func accepted(id mail.ID) reply {
@@ -80,13 +95,16 @@ func accepted(id mail.ID) reply {
 }
 
 // accept hands the message to delivery.
-func (c *conn) accept(ctx context.Context, tx *transaction, text *content, rcpts []mail.Recipient) (mail.ID, error) {
+func (c *conn) accept(ctx context.Context, tx *transaction, text *content, rcpts []mail.Recipient) (*delivery.Message, error) {
 	id := mail.NewID(c.o.Now())
 	m := &delivery.Message{
-		ID: id, Op: store.OpID("smtp/" + string(id)), Peer: c.peer(&tx.env, text.size),
+		ID: id, Peer: c.peer(&tx.env, text.size),
 		Envelope: tx.env, Body: text.spool, Submission: c.o.Mode == Submission,
 	}
 	m.Envelope.Rcpts = rcpts
+	if err := c.endCheck(tx, m); err != nil {
+		return m, fmt.Errorf("message %s: %w", id, err)
+	}
 	_, err := c.o.Deliver.Accept(ctx, m)
 	if err != nil && m.Submission && store.KindOf(err) == store.Denied {
 		err = errForged
@@ -94,7 +112,7 @@ func (c *conn) accept(ctx context.Context, tx *transaction, text *content, rcpts
 	if err != nil {
 		err = fmt.Errorf("message %s: %w", id, err)
 	}
-	return id, err
+	return m, err
 }
 
 // finishEach answers for each recipient (RFC 2033 §4.2). The message goes to
@@ -103,24 +121,28 @@ func (c *conn) accept(ctx context.Context, tx *transaction, text *content, rcpts
 func (c *conn) finishEach(ctx context.Context, tx *transaction, text *content, err error) reply {
 	all := tx.env.Rcpts
 	errs := make([]error, len(all))
-	ids := make([]mail.ID, len(all))
+	ms := make([]*delivery.Message, len(all))
 	if err == nil {
-		ids[0], err = c.accept(ctx, tx, text, all)
+		ms[0], err = c.accept(ctx, tx, text, all)
 	}
 	split := len(all) > 1 && oneRcpt(err)
 	for i := range all {
 		if split {
-			ids[i], errs[i] = c.accept(ctx, tx, text, all[i:i+1])
+			ms[i], errs[i] = c.accept(ctx, tx, text, all[i:i+1])
 		} else {
-			ids[i], errs[i] = ids[0], err
+			ms[i], errs[i] = ms[0], err
 		}
 	}
 	replies := make([]reply, len(all))
 	for i, err := range errs {
-		if err == nil {
-			replies[i] = accepted(ids[i])
-		} else {
-			replies[i] = no(c.turnDown("DATA", "", err))
+		switch {
+		case err == nil:
+			replies[i] = accepted(ms[i].ID)
+		case ms[i] != nil && (split || i == 0):
+			errs[i] = c.untaken(ms[i], err)
+			fallthrough
+		default:
+			replies[i] = no(c.turnDown("DATA", "", errs[i]))
 		}
 	}
 	first := replies[0]

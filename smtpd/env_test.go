@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -19,9 +20,12 @@ import (
 	"time"
 
 	"postrider/auth"
+	"postrider/auth/authtest"
 	"postrider/delivery"
+	"postrider/internal/resolve"
 	"postrider/internal/wiretest"
 	"postrider/mail"
+	"postrider/mailauth"
 	"postrider/store"
 	"postrider/store/sqlite/sqlitetest"
 )
@@ -48,15 +52,6 @@ func addr(s string) mail.Address {
 	return a
 }
 
-// password is made once: argon2id takes its time.
-var password = sync.OnceValue(func() store.Credential {
-	c, err := auth.NewCredential("secret")
-	if err != nil {
-		panic(err)
-	}
-	return c
-})
-
 func newSite(t testing.TB, timeouts Timeouts) *site {
 	t.Helper()
 	s := &site{t: t, store: sqlitetest.New(t), servers: map[string]*Server{}}
@@ -71,6 +66,12 @@ func newSite(t testing.TB, timeouts Timeouts) *site {
 		MaxRcpts: testMaxRcpts, SpoolDir: t.TempDir(), Timeouts: timeouts,
 	}
 	s.servers["mx"] = New(o)
+	checked := o
+	checked.Check = mailauth.New(mailauth.Options{Resolver: testDNS{
+		"_dmarc.strict.test": "v=DMARC1; p=reject", "_dmarc.junk.test": "v=DMARC1; p=quarantine", "_dmarc.shaky.test": "v=DMARC1; p=reject",
+		"shaky.test": "!", "good.test": "v=spf1 ip4:127.0.0.1 -all", "_dmarc.good.test": "v=DMARC1; p=reject",
+	}})
+	s.servers["checked"] = New(checked)
 	bare := o
 	bare.TLS = nil
 	s.servers["bare"] = New(bare)
@@ -81,6 +82,32 @@ func newSite(t testing.TB, timeouts Timeouts) *site {
 	o.Mode, o.Auth = LMTP, nil
 	s.servers["lmtp"] = New(o)
 	return s
+}
+
+// testDNS has TXT records alone; "!" fails for now.
+type testDNS map[string]string
+
+func (d testDNS) TXT(_ context.Context, name string) ([]string, resolve.Info, error) {
+	switch txt := d[name]; txt {
+	case "":
+		return nil, resolve.Info{}, resolve.ErrNoDomain
+	case "!":
+		return nil, resolve.Info{}, errors.New("timeout")
+	default:
+		return []string{txt}, resolve.Info{}, nil
+	}
+}
+
+func (testDNS) MX(context.Context, string) ([]resolve.MX, resolve.Info, error) {
+	return nil, resolve.Info{}, resolve.ErrNoDomain
+}
+
+func (testDNS) Addrs(context.Context, string) ([]netip.Addr, resolve.Info, error) {
+	return nil, resolve.Info{}, resolve.ErrNoDomain
+}
+
+func (testDNS) PTR(context.Context, netip.Addr) ([]string, resolve.Info, error) {
+	return nil, resolve.Info{}, resolve.ErrNoDomain
 }
 
 func (s *site) must(err error) {
@@ -97,7 +124,7 @@ func (s *site) people() {
 		s.must(err)
 	}
 	for _, a := range []store.NewAccount{
-		{Address: addr("alice@b.test"), Credential: password()},
+		{Address: addr("alice@b.test"), Credential: authtest.Credential(s.t, "secret")},
 		{Address: addr("bob@b.test")},
 		{Address: addr("carol@b.test")},
 		{Address: addr("dave@b.test")},

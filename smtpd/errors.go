@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
 
 	"github.com/emersion/go-smtp"
@@ -57,9 +58,12 @@ var kinds = map[store.Kind]*smtp.SMTPError{
 // refusalOf says an error in the protocol's words. Whatever it does not know
 // is a fault of ours: temporary, and loud says that it has to be logged.
 func refusalOf(err error) (e *smtp.SMTPError, loud bool) {
+	var limit *store.SendLimitError
 	switch {
 	case errors.As(err, &e):
 		return e, false
+	case errors.As(err, &limit):
+		return limitWords(limit), false
 	case errors.Is(err, delivery.ErrLoop):
 		return refuse(554, 5, 4, 6, "Mail loop: too many hops, or an address that leads to itself"), false
 	case errors.Is(err, delivery.ErrDisabled):
@@ -71,4 +75,15 @@ func refusalOf(err error) (e *smtp.SMTPError, loud bool) {
 		return e, e.Code == 452 && e.EnhancedCode[1] == 3
 	}
 	return errUnavailable, true
+}
+
+// limitWords tells a user that he has sent too much.
+func limitWords(l *store.SendLimitError) *smtp.SMTPError {
+	switch {
+	case l.Always:
+		return refuse(550, 5, 7, 1, fmt.Sprintf("You may write to %d new recipients a day, and these are more", l.Limit))
+	case l.Fresh:
+		return refuse(450, 4, 7, 1, fmt.Sprintf("You have written to %d new recipients today, which is the limit; try again tomorrow", l.Limit))
+	}
+	return refuse(450, 4, 7, 1, fmt.Sprintf("You have sent %d messages today, which is the limit; try again tomorrow", l.Limit))
 }

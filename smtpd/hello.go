@@ -49,6 +49,9 @@ func (c *conn) extensions() []string {
 		"DSN",                                       // RFC 3461
 		fmt.Sprintf("LIMITS RCPTMAX=%d", c.o.MaxRcpts), // RFC 9422
 	}
+	if c.tls != nil {
+		ext = append(ext, "REQUIRETLS") // RFC 8689 §2
+	}
 	if c.o.TLS != nil && c.tls == nil && c.account == nil {
 		ext = append(ext, "STARTTLS") // RFC 3207
 	}

@@ -39,7 +39,7 @@ func (c *conn) newTransaction(ctx context.Context, arg string) (*transaction, er
 		return nil, errBadSender
 	}
 	tx := &transaction{env: mail.Envelope{From: from}}
-	if err := tx.mailParams(rest, c.o.Mode == Submission); err != nil {
+	if err := tx.mailParams(rest, c); err != nil {
 		return nil, err
 	}
 	switch {

@@ -58,20 +58,20 @@ func isKeyword(s string) bool {
 }
 
 // mailParams applies the parameters of MAIL.
-func (tx *transaction) mailParams(s string, submission bool) error {
+func (tx *transaction) mailParams(s string, c *conn) error {
 	ps, err := parseParams(s)
 	if err != nil {
 		return err
 	}
 	for _, p := range ps {
-		if err := tx.mailParam(p, submission); err != nil {
+		if err := tx.mailParam(p, c); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (tx *transaction) mailParam(p param, submission bool) error {
+func (tx *transaction) mailParam(p param, c *conn) error {
 	valid := true
 	switch {
 	case p.name == "SIZE":
@@ -80,13 +80,15 @@ func (tx *transaction) mailParam(p param, submission bool) error {
 		return tx.body(p.value)
 	case p.name == "SMTPUTF8":
 		tx.env.UTF8, valid = true, !p.valued
+	case p.name == "REQUIRETLS" && c.tls != nil: // RFC 8689 §2
+		tx.env.RequireTLS, valid = true, !p.valued
 	case p.name == "RET":
 		tx.env.Ret = mail.Ret(strings.ToUpper(p.value))
 		valid = tx.env.Ret == mail.RetFull || tx.env.Ret == mail.RetHeaders
 	case p.name == "ENVID":
 		tx.env.EnvID, valid = decodeXtext(p.value)
 		valid = valid && p.valued && len(p.value) <= maxEnvID && isPrintable(tx.env.EnvID)
-	case p.name == "AUTH" && submission:
+	case p.name == "AUTH" && c.o.Mode == Submission:
 		// RFC 4954 §5: who submitted it first. Nobody is trusted to say so,
 		// and then it counts as <>.
 		_, valid = decodeXtext(p.value)

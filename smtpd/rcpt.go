@@ -47,6 +47,9 @@ func (c *conn) rcpt(ctx context.Context, arg string) (reply, error) {
 		}
 		return reply{}, err
 	}
+	if len(tx.env.Rcpts) == 0 {
+		tx.check = c.beginCheck(tx)
+	}
 	tx.env.Rcpts = append(tx.env.Rcpts, r)
 	return ok(250, 1, 5, "OK"), nil
 }

@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"postrider/auth"
 	"postrider/delivery"
 	"postrider/internal/maillog"
+	"postrider/mailauth"
 )
 
 // Mode is what a server is for.
@@ -76,6 +78,13 @@ type Options struct {
 	Deliver  *delivery.Deliverer
 	Auth     *auth.Authenticator
 	TLS      *tls.Config // for STARTTLS; nil does not offer it
+
+	// Check checks mail from other servers, but not from peers in Exempt nor
+	// on a local socket. Nil checks nothing.
+	Check  *mailauth.Checker
+	Exempt []netip.Prefix
+	// Checked gets the result of each check, for who counts them; it may be nil.
+	Checked func(*mailauth.Result)
 
 	MaxMessageBytes int64  // 0 is 50 MiB
 	MaxRcpts        int    // of one message; 0 is 1000

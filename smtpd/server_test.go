@@ -74,7 +74,7 @@ func TestManyRecipients(t *testing.T) {
 			t.Fatal(got)
 		}
 	}
-	if took := time.Since(start); taken != testMaxRcpts || many != n-testMaxRcpts || took > 5*time.Second {
+	if took := time.Since(start); taken != testMaxRcpts || many != n-testMaxRcpts || took > time.Minute {
 		t.Errorf("%d taken, %d too many, in %v", taken, many, took)
 	}
 	if got := talk(t, c, r, "NOOP"); got != "250 2.0.0 OK" {
@@ -207,13 +207,12 @@ func TestSlowPeers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t, c.timeouts)
 			nc := s.dial()(c.kind)
-			nc.SetDeadline(time.Now().Add(20 * time.Second))
-			start := time.Now()
+			nc.SetDeadline(time.Now().Add(long))
 			io.WriteString(nc, "EHLO a\r\n")
 			go c.play(nc)
 			out, err := io.ReadAll(nc)
-			if err != nil && !strings.Contains(err.Error(), "reset") || !strings.Contains(string(out), "\r\n421 4.4.2 ") || time.Since(start) > 10*time.Second {
-				t.Errorf("after %v: %v\n%s", time.Since(start), err, out)
+			if err != nil && !strings.Contains(err.Error(), "reset") || !strings.Contains(string(out), "\r\n421 4.4.2 ") {
+				t.Errorf("%v\n%s", err, out)
 			}
 		})
 	}
