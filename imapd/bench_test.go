@@ -2,11 +2,13 @@ package imapd_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"postrider/internal/wiretest"
@@ -59,15 +61,15 @@ func command(b *testing.B, rw *bufio.ReadWriter, text string) {
 		if err != nil && err != bufio.ErrBufferFull {
 			b.Fatal(err)
 		}
-		var n int64
 		if i := strings.LastIndexByte(string(line[max(0, len(line)-12):]), '{'); i >= 0 {
+			var n int64
 			if k, _ := fmt.Sscanf(string(line[max(0, len(line)-12):][i:]), "{%d}\r\n", &n); k == 1 {
 				io.CopyN(io.Discard, rw, n)
 			}
 			continue
 		}
-		if strings.HasPrefix(string(line), "a ") {
-			if !strings.HasPrefix(string(line), "a OK") {
+		if bytes.HasPrefix(line, []byte("a ")) {
+			if !bytes.HasPrefix(line, []byte("a OK")) {
 				b.Fatalf("%s", line)
 			}
 			return
@@ -120,4 +122,41 @@ func BenchmarkFetch(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkStore is one STORE of all of 10,000 messages.
+func BenchmarkStore(b *testing.B) {
+	w := newWorld(b)
+	rw := benchLogin(b, w.dial("client"))
+	var text strings.Builder
+	for range 1000 {
+		text.WriteString(" {6+}\r\na: b\r\n")
+	}
+	for range 10 {
+		command(b, rw, "APPEND INBOX"+text.String())
+	}
+	command(b, rw, "SELECT INBOX")
+	b.ResetTimer()
+	for i := range b.N {
+		command(b, rw, []string{`STORE 1:* +FLAGS.SILENT (\Seen)`, `STORE 1:* -FLAGS.SILENT (\Seen)`}[i%2])
+	}
+}
+
+// BenchmarkAppend is APPENDs of 10 KB by 8 clients at once.
+func BenchmarkAppend(b *testing.B) {
+	w := newWorld(b)
+	text := string(benchMessage(1))
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for range 8 {
+		rw := benchLogin(b, w.dial("client"))
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				command(b, rw, fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", len(text), text))
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -3,150 +3,312 @@ package imapd
 import (
 	"bufio"
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+
 	"postrider/auth"
+	"postrider/imapd/wire"
 	"postrider/internal/maillog"
 	"postrider/store"
 )
 
 const (
-	maxCommand      = 48 << 10 // bytes of a command without its literals; the engine stops at 50 KiB
-	maxLoginCommand = 8 << 10  // the same, before login
-	maxLoginSkip    = 64 << 10 // bytes of a literal that is thrown away, before login
-	maxStringLit    = 4096     // bytes of a literal that is not a message; the engine's limit
-	maxSASLLine     = 4000     // the engine's buffer is 4096
-	maxBadLogin     = 3        // BAD answers before login, then BYE
-	maxBad          = 50       // BAD answers after login without an OK between them, then BYE
-	maxEmptyLines   = 100      // in a row, then BYE
+	maxBadLogin   = 3   // BAD answers before login, then BYE
+	maxBad        = 50  // BAD answers after login without an OK between them, then BYE
+	maxEmptyLines = 100 // in a row, then BYE
 
-	loginTimeout     = 3 * time.Minute // from the greeting to the end of a login
-	literalTimeout   = 2 * time.Minute // for each packet of a message
-	writeTimeout     = 5 * time.Minute // for each packet
+	loginTimeout     = 3 * time.Minute  // from the greeting to the end of a login
+	idleTimeout      = 31 * time.Minute // between commands; RFC 9051 §5.4 wants half an hour
+	commandTimeout   = 2 * time.Minute  // for each packet of a command
+	storeTimeout     = 2 * time.Minute  // for what a command does on the store
+	writeTimeout     = 5 * time.Minute  // for each packet
 	handshakeTimeout = 30 * time.Second
 )
 
-// stateSet is in which states of the connection a command may be given (RFC
-// 9051 §3).
-type stateSet uint8
+// maxBeforeLogin is how many bytes a client may send until it has logged in, in
+// all: enough for four SASL responses of the longest kind.
+const maxBeforeLogin = 16 << 10
 
-const (
-	inNotAuth stateSet = 1 << iota
-	inAuth
-	inSelected
+// beforeLogin and afterLogin are the limits of a command. Before login nobody
+// needs more than a name and a password.
+var beforeLogin = wire.Limits{Line: 8 << 10, String: 4 << 10, Total: maxBeforeLogin, Skip: maxBeforeLogin}
 
-	inAny    = inNotAuth | inAuth | inSelected
-	loggedIn = inAuth | inSelected
-)
-
-// command is what the dispatch has to know of one.
-type command struct {
-	states  stateSet
-	expunge bool // EXPUNGE may be told before its tagged response (RFC 9051 §7.5.1)
-	writes  bool // refused in a mailbox that was opened by EXAMINE
-	lines   bool // what the client sends until the tagged response is lines, not literals
-
-	// local carries out the commands that do not go to the engine.
-	local func(c *conn)
+func (s *Server) afterLogin() wire.Limits {
+	return wire.Limits{Line: 64 << 10, String: 64 << 10, Total: 1 << 20, Skip: 2 * s.o.MaxMessageBytes}
 }
 
-// lookup is the dispatch table. The engine has code for each command without
-// a local function.
-func lookup(name string) (command, bool) {
-	switch name {
-	case "CAPABILITY":
-		return command{states: inAny, local: (*conn).capability}, true
-	case "ID":
-		return command{states: inAny, local: (*conn).id}, true
-	case "STARTTLS":
-		return command{states: inNotAuth, local: (*conn).startTLS}, true
-	case "NOOP", "LOGOUT":
-		return command{states: inAny, expunge: true}, true
-	case "AUTHENTICATE":
-		return command{states: inNotAuth, lines: true}, true
-	case "LOGIN":
-		return command{states: inNotAuth}, true
-	case "IDLE":
-		return command{states: loggedIn, expunge: true, lines: true}, true
-	case "ENABLE", "SELECT", "EXAMINE", "CREATE", "DELETE", "RENAME", "SUBSCRIBE", "UNSUBSCRIBE",
-		"LIST", "LSUB", "NAMESPACE", "STATUS", "APPEND":
-		return command{states: loggedIn, expunge: true}, true
-	case "CHECK", "CLOSE", "UNSELECT", "COPY", "UID COPY", "UID FETCH", "UID SEARCH":
-		return command{states: inSelected, expunge: true}, true
-	case "EXPUNGE", "UID EXPUNGE", "MOVE", "UID MOVE", "UID STORE":
-		return command{states: inSelected, expunge: true, writes: true}, true
-	case "STORE":
-		return command{states: inSelected, writes: true}, true
-	case "FETCH", "SEARCH":
-		return command{states: inSelected}, true
-	}
-	return command{}, false
-}
-
-// conn is the front of one connection. To the engine it is a net.Conn: Read
-// gives it one command after the other, Write takes its responses. The
-// engine's goroutine owns all fields but those under mu.
+// conn is one connection: it reads commands, dispatches them, and writes the
+// tagged responses. The goroutine of serve owns all fields but those under mu.
 type conn struct {
 	srv  *Server
 	log  *slog.Logger
 	peer auth.Peer
 	sess *session
 
-	br  *bufio.Reader
-	req *request // under way, or the last one
-	in  input
-	bad int // BAD answers so far, after login since the last OK
+	src     io.Reader     // the socket, or what inflates what comes from it
+	br      *bufio.Reader // of reader{c}
+	low     *bufio.Reader // what stands next to the socket: br, or the inflater's input
+	dec     *wire.Decoder
+	out     buffer
+	between bool // no command is under way: what is read next begins one
+	aside   bool // another goroutine is reading, see readable
+	req     request
+	bad     int // BAD answers so far, after login since the last OK
 
 	loggedIn bool
 	loginBy  time.Time
 	account  store.Account
 	fault    error // why the connection ended, if not by LOGOUT
+	dead     bool  // BYE was said, or the client has gone: nothing more is read or written
 
 	ctx    context.Context // of store operations; ends with the connection
 	cancel context.CancelFunc
-	closed chan struct{}
 
 	mu       sync.Mutex
 	nc       net.Conn
-	out      output
-	answered bool   // the tagged response of req was written
 	stopping string // what BYE is to say before the next command; empty while there is none
-	dead     bool   // BYE was said: nothing more is read or written
-	gone     bool   // closed
 }
 
-// request is a command under way.
+// request is a command under way, or the last one.
 type request struct {
 	command
 	tag, name string
-	text      strings.Builder // its lines, literals left out
-	saves     bool            // SEARCH RETURN (… SAVE …)
-	saveOnly  bool            // and nothing else: no ESEARCH response (RFC 5182 §2.1)
-	search    *searchScan
+
+	code, text string // of OK, if the handler has set them
+	limited    string // MESSAGELIMIT, if the command was carried out in part
 }
 
 func newConn(ctx context.Context, s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, nc: nc, peer: peerOf(nc), req: &request{}, answered: true, closed: make(chan struct{})}
+	c := &conn{srv: s, nc: nc, src: nc, between: true}
 	c.loginBy = time.Now().Add(loginTimeout)
 	c.log = maillog.Conn(s.o.Log, "imap", nc)
+	c.peer = s.peerOf(nc)
 	c.peer.Log = c.log
 	// A command under way is finished when ctx ends.
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	c.br = bufio.NewReader(nc)
-	c.out.w.dst = packets{c}
+	c.br = bufio.NewReader(reader{c})
+	c.low = c.br
+	c.out.dst = packets{c}
+	c.dec = wire.NewDecoder(c.br, func() { c.write("+ OK\r\n") })
+	c.dec.Limits = beforeLogin
+	c.dec.Bound(maxBeforeLogin)
+	c.sess = &session{srv: s, c: c}
 	return c
 }
 
-// packets writes to the socket, each packet under a deadline of its own.
-type packets struct{ c *conn }
+// serve runs the connection until it ends. A panic ends it, and nothing else.
+func (c *conn) serve() {
+	defer c.close()
+	defer func() {
+		if bug := recover(); bug != nil {
+			c.log.Error(maillog.Panic, "err", fmt.Sprint("panic handling command: ", bug), "stack", string(debug.Stack()))
+			c.end("[SERVERBUG] Internal error", errBug)
+		}
+	}()
+	c.write("* OK [CAPABILITY " + c.capabilities() + "] " + c.srv.o.Hostname + " Postrider ready\r\n")
+	for !c.dead {
+		c.next()
+	}
+}
 
-func (p packets) Write(b []byte) (int, error) {
-	p.c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-	return p.c.nc.Write(b)
+var errBug = errors.New("panic")
+
+// close lets go of the connection.
+func (c *conn) close() {
+	c.sess.leave()
+	c.cancel()
+	if !c.dead {
+		c.flush()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nc.Close()
+}
+
+// next reads one command and carries it out.
+func (c *conn) next() {
+	if err := c.dec.Skip(); err != nil {
+		c.readFailed(err)
+		return
+	}
+	if !c.readFirstLine() {
+		return
+	}
+	tag := c.dec.Tag()
+	c.req = request{tag: tag}
+	if tag == "" {
+		c.req.tag = "*"
+	}
+	var err error
+	switch {
+	case c.dec.Err() != nil:
+		err = c.dec.Err()
+	case tag == "":
+		err = badCommand("Tag missing or malformed")
+	default:
+		err = c.run()
+	}
+	c.finish(err)
+}
+
+// readFirstLine reads the first line of a command, which is not empty. It
+// returns false if the connection has ended.
+func (c *conn) readFirstLine() bool {
+	c.between = true
+	defer func() { c.between = false }()
+	for empty := 0; ; empty++ {
+		why := c.isStopping()
+		switch {
+		case why != "":
+			c.end(why, nil)
+			return false
+		case c.bad >= maxBad || c.bad >= maxBadLogin && !c.loggedIn || empty >= maxEmptyLines:
+			c.end("Too many errors", errors.New("too many errors"))
+			return false
+		}
+		if c.sess.listens() && c.br.Buffered() == 0 {
+			c.sess.watch(c.readable(), !c.sess.notify.delayed)
+			if c.dead {
+				return false
+			}
+		}
+		err := c.dec.Next()
+		switch {
+		case isFatal(err):
+			c.readFailed(err)
+			return false
+		case c.dec.Empty(): // clients send them behind literals, and nobody minds
+			continue
+		case !c.loggedIn && isHTTP(string(c.dec.Line())):
+			c.end("This is an IMAP server", errors.New("HTTP request"))
+			return false
+		}
+		return true
+	}
+}
+
+// run finds the command's name and calls its handler.
+func (c *conn) run() error {
+	if !c.dec.TrySP() {
+		return badCommand("Command missing")
+	}
+	name, ok := c.dec.TryAtom()
+	if !ok {
+		return badCommand("Command missing")
+	}
+	name = strings.ToUpper(name)
+	if name == "UID" && c.dec.TrySP() {
+		sub, _ := c.dec.TryAtom()
+		name += " " + strings.ToUpper(sub)
+	}
+	cmd, ok := c.srv.commands[name]
+	if !ok {
+		return badCommand("Unknown command")
+	}
+	c.req.name, c.req.command = name, cmd
+	if err := c.check(); err != nil {
+		return err
+	}
+	c.dec.UTF8 = c.sess.utf8()
+	sess := c.sess
+	err := sess.own(func() error { return cmd.run(sess, c.dec) })
+	sess.endOp()
+	if err == nil && c.dec.Err() != nil {
+		err = c.dec.Err() // of a handler that did not look
+	}
+	if err == nil {
+		err = c.sess.poll(cmd.expunge)
+	}
+	return err
+}
+
+// check refuses what the table does not allow now.
+func (c *conn) check() error {
+	req, state := &c.req, c.state()
+	switch {
+	case req.states&state == 0 && state == inNotAuth:
+		return badCommand("Log in first")
+	case req.states&state == 0 && req.states == inSelected:
+		return badCommand("No mailbox is selected")
+	case req.states&state == 0:
+		return badCommand("Already logged in")
+	case req.numbers && c.sess.enabled&uidOnly != 0:
+		return errUIDRequired
+	case req.writes && c.sess.box.readOnly:
+		return no(imap.ResponseCodeCannot, "The mailbox is open for reading only")
+	}
+	return nil
+}
+
+// finish writes the tagged response of the command.
+func (c *conn) finish(err error) {
+	if c.dead {
+		return
+	}
+	var refused *imap.Error
+	var syntax *wire.SyntaxError
+	var limit *wire.LimitError
+	status, code, text := "OK", c.req.code, c.req.text
+	switch {
+	case err == nil:
+		if text == "" {
+			text = c.req.name + " completed"
+		}
+		if c.req.limited != "" && code == "" {
+			code, text = c.req.limited, c.req.name+" completed in part"
+		}
+	case errors.As(err, &refused):
+		status, code, text = string(refused.Type), string(refused.Code), refused.Text
+	case errors.As(err, &syntax):
+		status, text = "BAD", syntax.Text
+		if c.req.name != "" {
+			code, text = "CLIENTBUG", "Syntax error in "+c.req.name+": "+text
+		}
+	case errors.As(err, &limit):
+		status, code, text = "NO", limit.Code, limit.Text
+		if limit == wire.ErrLine {
+			status = "BAD"
+		}
+	case isFatal(c.dec.Err()):
+		c.readFailed(c.dec.Err())
+		return
+	default:
+		c.log.Error(maillog.Failed, "doing", c.req.name, "err", err)
+		status, code, text = "NO", string(imap.ResponseCodeServerBug), "Internal error, try again later"
+	}
+	if limited := c.req.limited; limited != "" && limited != code { // RFC 9738 §3.1: beside another code
+		c.write("* NO [" + limited + "] Carried out in part\r\n")
+	}
+	if code != "" {
+		text = "[" + code + "] " + text
+	}
+	switch {
+	case status == "BAD":
+		c.bad++
+	case status == "OK" && c.loggedIn:
+		c.bad = 0
+	}
+	c.write(c.req.tag + " " + status + " " + text + "\r\n")
+	if c.req.after != nil && err == nil {
+		c.req.after(c.sess)
+	}
+}
+
+// isFatal tells whether err is one of reading, after which there is nothing to
+// read.
+func isFatal(err error) bool {
+	var syntax *wire.SyntaxError
+	var limit *wire.LimitError
+	return err != nil && !errors.As(err, &syntax) && !errors.As(err, &limit)
 }
 
 // state is where the connection stands.
@@ -160,85 +322,6 @@ func (c *conn) state() stateSet {
 	return inSelected
 }
 
-// begin takes the first line of a command and hands it to the engine, or
-// answers it.
-func (c *conn) begin(line []byte) error {
-	req, problem := c.parse(string(line))
-	c.req = req
-	c.setAnswered(false)
-	c.noteLine(line, req.lines)
-	if problem == "" {
-		problem = c.check()
-	}
-	if problem != "" {
-		return c.answer(problem)
-	}
-	if req.local != nil {
-		// Arguments with literals are awaited and not looked at.
-		if err := c.skipRest(true); err != nil {
-			return err
-		}
-		req.local(c)
-		return nil
-	}
-	return c.feed(line)
-}
-
-// parse finds tag and command. The problem it returns is a status response
-// without its tag.
-func (c *conn) parse(line string) (req *request, problem string) {
-	req = &request{tag: "*"}
-	tag, rest, ok := strings.Cut(line, " ")
-	if !validTag(tag) {
-		return req, "BAD Tag missing or malformed"
-	}
-	req.tag = tag
-	name, rest, _ := strings.Cut(rest, " ")
-	name = strings.ToUpper(name)
-	if name == "UID" {
-		sub, _, _ := strings.Cut(rest, " ")
-		name += " " + strings.ToUpper(sub)
-	}
-	if !ok || name == "" {
-		return req, "BAD Command missing"
-	}
-	req.name = name
-	cmd, ok := lookup(name)
-	if !ok {
-		return req, "BAD Unknown command"
-	}
-	req.command = cmd
-	return req, ""
-}
-
-// validTag tells whether s is a tag (RFC 9051 §9).
-func validTag(s string) bool {
-	if s == "" || len(s) > 256 {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte(`(){%*"\+`, c) >= 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// check refuses what the table does not allow now.
-func (c *conn) check() string {
-	switch {
-	case c.req.states&c.state() == 0 && c.state() == inNotAuth:
-		return "BAD Log in first"
-	case c.req.states&c.state() == 0 && c.req.states == inSelected:
-		return "BAD No mailbox is selected"
-	case c.req.states&c.state() == 0:
-		return "BAD Already logged in"
-	case c.req.writes && c.sess.box.readOnly:
-		return "NO [CANNOT] The mailbox is open for reading only"
-	}
-	return ""
-}
-
 // isHTTP tells whether a line comes from a browser that was made to speak to
 // this port: it must not find commands in what follows.
 func isHTTP(line string) bool {
@@ -250,32 +333,29 @@ func isHTTP(line string) bool {
 	return false
 }
 
-// answer writes the tagged response of the request; text begins with its
-// status.
-func (c *conn) answer(text string) error {
-	if strings.HasPrefix(text, "BAD") {
-		c.bad++
+// write writes to the client. Nothing is sent before the connection waits for
+// more to read, or much has come together.
+func (c *conn) write(s string) {
+	if !c.dead {
+		c.out.WriteString(s)
 	}
-	c.write(c.req.tag + " " + text + "\r\n")
-	c.setAnswered(true)
-	return nil
 }
 
-// write sends responses of our own. The engine must not be in the middle of
-// one of its own, and is not while it calls the session.
-func (c *conn) write(s string) {
-	rawWriter{c}.Write([]byte(s))
+// Write writes to the client what is not text.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.dead {
+		return 0, io.ErrClosedPipe
+	}
+	return c.out.Write(p)
 }
 
 // flush sends what is written.
-func (c *conn) flush() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.out.w.Flush()
-}
+func (c *conn) flush() error { return c.out.Flush() }
 
-func (c *conn) setAnswered(on bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.answered = on
+// packets writes to the socket, each packet under a deadline of its own.
+type packets struct{ c *conn }
+
+func (p packets) Write(b []byte) (int, error) {
+	p.c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return p.c.nc.Write(b)
 }

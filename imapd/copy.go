@@ -1,51 +1,73 @@
 package imapd
 
 import (
-	"github.com/emersion/go-imap/v2"
+	"strconv"
 
+	"postrider/imapd/wire"
 	"postrider/store"
 )
 
-// copyMessages answers COPY (RFC 9051 §6.4.7).
-func (s *session) copyMessages(set imap.NumSet, dest string) (*imap.CopyData, error) {
-	res, err := s.transfer(set, dest, false)
-	if err != nil || len(res.Source) == 0 {
-		return nil, err
+// cmdCopy answers COPY (RFC 9051 §6.4.7).
+func (s *session) cmdCopy(d *wire.Decoder) error {
+	res, err := s.transfer(d, false)
+	if err == nil && len(res.Source) > 0 {
+		s.ok(copyUID(res), "")
 	}
-	return copyData(res), nil
+	return err
 }
 
-// moveMessages answers MOVE (RFC 9051 §6.4.8): COPYUID stands before the
-// EXPUNGEs, and those before the tagged response.
-func (s *session) moveMessages(set imap.NumSet, dest string) error {
-	res, err := s.transfer(set, dest, true)
+// cmdMove answers MOVE (RFC 9051 §6.4.8): COPYUID stands before the EXPUNGEs,
+// and those before the tagged response.
+func (s *session) cmdMove(d *wire.Decoder) error {
+	res, err := s.transfer(d, true)
 	if err != nil {
 		return err
 	}
 	if len(res.Source) > 0 {
-		d := copyData(res)
 		e := newEncoder(s.c)
-		e.atom("* OK [COPYUID ")
-		e.num(int64(d.UIDValidity))
-		e.atom(" " + d.SourceUIDs.String() + " " + d.DestUIDs.String() + "] Moved")
-		e.end()
-		e.flush()
+		e.okCode(copyUID(res), "Moved")
+		e.Flush()
 	}
-	return s.refresh(true)
+	if err := s.refresh(true); err != nil {
+		return err
+	}
+	if s.enabled&qresync != 0 && len(res.Source) > 0 { // RFC 7162 §3.2.7, for MOVE as well (RFC 6851 §4.2)
+		s.ok("HIGHESTMODSEQ "+strconv.FormatInt(int64(s.box.highest()), 10), "")
+	}
+	return nil
 }
 
 // transfer copies or moves the messages of a set. Messages that others have
 // expunged are passed over, as they would be if the command had come later.
-func (s *session) transfer(set imap.NumSet, dest string, move bool) (store.CopyResult, error) {
-	m, err := s.mailbox(dest)
+func (s *session) transfer(d *wire.Decoder, move bool) (store.CopyResult, error) {
+	var none store.CopyResult
+	d.SP()
+	set := d.SeqSet()
+	d.SP()
+	dest := d.Mailbox()
+	d.CRLF()
+	if err := d.Err(); err != nil {
+		return none, err
+	}
+	if move { // RFC 6851 §4.2
+		if err := s.may(store.RightDeleteMessages | store.RightExpunge); err != nil {
+			return none, err
+		}
+	}
+	p, err := s.target(dest, "copy")
 	if err != nil {
-		return store.CopyResult{}, s.intoMailbox(err, "copy")
+		return none, err
 	}
-	indices, err := s.resolve(set)
+	indices, err := s.resolve(set, s.byUID())
 	if err != nil || len(indices) == 0 {
-		return store.CopyResult{}, err
+		return none, err
 	}
-	res, err := s.srv.o.Store.Copy(s.c.ctx, "", s.box.id, s.box.uids(indices), m.ID, move)
+	if move {
+		indices = s.withinLimit(indices)
+	} else if err := s.refuseBeyondLimit(indices); err != nil {
+		return none, err
+	}
+	res, err := s.srv.o.Store.CopyWithout(s.ctx(), "", s.box.id, s.box.uids(indices), p.ID, move, flagMask(p.rights))
 	if err != nil {
 		return res, s.intoMailbox(err, "copy")
 	}
@@ -55,6 +77,9 @@ func (s *session) transfer(set imap.NumSet, dest string, move bool) (store.CopyR
 	return res, nil
 }
 
-func copyData(r store.CopyResult) *imap.CopyData {
-	return &imap.CopyData{UIDValidity: r.UIDValidity, SourceUIDs: toUIDSet(r.Source), DestUIDs: toUIDSet(r.Dest)}
+// copyUID is the response code COPYUID (RFC 4315 §3).
+func copyUID(r store.CopyResult) string {
+	b := append([]byte("COPYUID "), strconv.FormatUint(uint64(r.UIDValidity), 10)...)
+	b = appendUIDs(append(b, ' '), store.UIDSetOf(r.Source...))
+	return string(appendUIDs(append(b, ' '), store.UIDSetOf(r.Dest...)))
 }

@@ -20,13 +20,14 @@ func badCommand(text string) error {
 
 // Refusals that are not a store's.
 var (
-	errFlag      = badCommand("No such flag")
-	errManyFlags = no(imap.ResponseCodeLimit, "Too many keywords")
-	errSequence  = badCommand("No message has this sequence number")
-	errGone      = no(imap.ResponseCodeNonExistent, "The selected mailbox was deleted")
-	errExpunged  = no("EXPUNGEISSUED", "Some of the messages no longer exist")
-	errLogin     = no(imap.ResponseCodeAuthenticationFailed, "User or password is wrong")
-	errPrivacy   = no(imap.ResponseCodePrivacyRequired, "Start TLS first")
+	errFlag        = badCommand("No such flag")
+	errManyFlags   = no(imap.ResponseCodeLimit, "Too many keywords")
+	errSequence    = badCommand("No message has this sequence number")
+	errGone        = no(imap.ResponseCodeNonExistent, "The selected mailbox was deleted")
+	errExpunged    = no("EXPUNGEISSUED", "Some of the messages no longer exist")
+	errLogin       = no(imap.ResponseCodeAuthenticationFailed, "User or password is wrong")
+	errUIDRequired = &imap.Error{Type: imap.StatusResponseTypeBad, Code: "UIDREQUIRED", Text: "Messages are named by UID only"}
+	errPrivacy     = no(imap.ResponseCodePrivacyRequired, "Start TLS first")
 )
 
 // wireError words an error of the store as a status response (the table in

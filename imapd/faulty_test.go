@@ -19,12 +19,12 @@ import (
 	"postrider/store"
 )
 
-// faulty is an engine whose Append, Create and Fetch fail as they are told.
+// faulty is an engine whose AppendAll, Create and Fetch fail as they are told.
 type faulty struct {
 	store.Engine
 	err     error
 	panic   bool
-	block   chan struct{} // if not nil, Append waits for it
+	block   chan struct{} // if not nil, AppendAll waits for it
 	endless chan error    // if not nil, Fetch goes on until its caller has enough, and says why here
 }
 
@@ -48,14 +48,14 @@ func (f *faulty) fail() error {
 	return f.err
 }
 
-func (f *faulty) Append(ctx context.Context, op store.OpID, box store.MailboxID, b store.Body, fl store.Flags, t time.Time) (store.Filed, error) {
+func (f *faulty) AppendAll(ctx context.Context, op store.OpID, box store.MailboxID, msgs []store.NewMessage) ([]store.Filed, error) {
 	if f.block != nil {
 		<-f.block
 	}
 	if err := f.fail(); err != nil {
-		return store.Filed{}, err
+		return nil, err
 	}
-	return f.Engine.Append(ctx, op, box, b, fl, t)
+	return f.Engine.AppendAll(ctx, op, box, msgs)
 }
 
 func (f *faulty) Create(context.Context, store.AccountID, string, store.Use) (store.Mailbox, error) {

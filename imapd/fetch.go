@@ -8,6 +8,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"postrider/imapd/wire"
 	"postrider/internal/maillog"
 	"postrider/store"
 )
@@ -19,16 +20,22 @@ const fetchBatch = 64
 // copyBuffer is how much of a message is copied at a time.
 const copyBuffer = 32 << 10
 
+// A literal of more bytes than largeLiteral is copied in larger pieces, which
+// takes fewer calls of the system.
+const (
+	largeLiteral = 1 << 20
+	largeBuffer  = 256 << 10
+)
+
 // fetching is one FETCH command.
 type fetching struct {
 	s       *session
 	e       *encoder
 	o       *imap.FetchOptions
-	names   []string // of o.BodySection, where the client used RFC822 and its like
-	body    bool     // BODY was asked for, beside or instead of BODYSTRUCTURE
-	extBody bool     // BODYSTRUCTURE was
-	marks   bool     // sets \Seen
-	missing bool     // a message is gone whose content was wanted
+	x       *fetchItems
+	need    store.Need
+	marks   bool // sets \Seen
+	missing bool // a message is gone whose content was wanted
 
 	lasting []lasting // what was asked for, if it is nothing else
 	keys    []string  // of lasting, in blocks
@@ -37,35 +44,54 @@ type fetching struct {
 	buf []byte // for literals
 }
 
-// fetch answers FETCH (RFC 9051 §6.4.5).
-func (s *session) fetch(set imap.NumSet, o *imap.FetchOptions) error {
+// cmdFetch answers FETCH (RFC 9051 §6.4.5).
+func (s *session) cmdFetch(d *wire.Decoder) error {
+	d.SP()
+	set := d.SeqSet()
+	d.SP()
+	items := parseFetchItems(d)
+	mods := s.parseFetchModifiers(d)
+	d.CRLF()
+	if err := d.Err(); err != nil {
+		return err
+	}
+	if mods.changed {
+		items.o.ModSeq = true
+	}
+	if items.o.ModSeq {
+		s.knowsModSeq()
+	}
+	items.o.UID = items.o.UID || s.byUID() && s.enabled&uidOnly == 0
 	// New flags and messages come first, so that "*" means them too; no
 	// EXPUNGE is told, so that sequence numbers mean what they did.
 	if err := s.refresh(false); err != nil {
 		return err
 	}
-	indices, err := s.resolve(set)
+	indices, err := s.resolve(set, s.byUID())
 	if err != nil {
 		return err
 	}
-	if asksNothing(o) {
-		return badCommand("FETCH of nothing")
+	indices = s.withinLimit(indices)
+	if indices, err = s.modify(indices, set, mods); err != nil {
+		return err
 	}
-	if slices.ContainsFunc(o.BodySection, func(b *imap.FetchItemBodySection) bool {
-		return b.Specifier == imap.PartSpecifierMIME && len(b.Part) == 0
-	}) {
-		return badCommand("MIME is a part's") // RFC 9051 §9, section-spec
-	}
-	f := &fetching{s: s, e: newEncoder(s.c), o: o}
-	f.names, f.body, f.extBody = bodyItems(s.c.req.text.String())
-	f.marks = marksSeen(o) && !s.box.readOnly
+	return s.fetch(indices, items)
+}
+
+// fetch tells the items of the messages at some indices, which ascend.
+func (s *session) fetch(indices []int, items fetchItems) (err error) {
+	f := &fetching{s: s, e: newEncoder(s.c), o: &items.o, x: &items, need: items.need()}
+	f.marks = marksSeen(f.o) && !s.box.readOnly && s.may(store.RightSeen) == nil
 	f.findLasting()
 	for len(indices) > 0 && err == nil {
 		var n int
 		n, err = f.batch(indices)
+		if err == nil && readsText(f.o) {
+			s.srv.o.Store.WasRead(s.box.id, s.box.uids(indices[:n]), "imap")
+		}
 		indices = indices[n:]
 	}
-	f.e.flush()
+	f.e.Flush()
 	switch {
 	case err != nil:
 		return s.wireError(err, "fetch")
@@ -73,12 +99,6 @@ func (s *session) fetch(set imap.NumSet, o *imap.FetchOptions) error {
 		return errExpunged
 	}
 	return nil
-}
-
-// asksNothing tells whether a FETCH had an empty list of items, which is no
-// command (RFC 9051 §9, fetch).
-func asksNothing(o *imap.FetchOptions) bool {
-	return need(o) == 0 && !o.UID && !o.Flags && !o.InternalDate && !o.RFC822Size
 }
 
 // marksSeen tells whether a FETCH sets \Seen.
@@ -96,22 +116,12 @@ func marksSeen(o *imap.FetchOptions) bool {
 	return false
 }
 
-// need tells what has to be read of each message.
-func need(o *imap.FetchOptions) store.Need {
-	var n store.Need
-	if o.Envelope || o.BodyStructure != nil {
-		n |= store.NeedMeta
-	}
-	for _, b := range o.BodySection {
-		n |= store.NeedBody
-		if !isWhole(b) {
-			n |= store.NeedMeta
-		}
-	}
-	if len(o.BinarySection)+len(o.BinarySectionSize) > 0 {
-		n |= store.NeedMeta | store.NeedBody
-	}
-	return n
+// readsText tells whether a FETCH gives a message to be read: more than its
+// header.
+func readsText(o *imap.FetchOptions) bool {
+	return len(o.BinarySection) > 0 || slices.ContainsFunc(o.BodySection, func(b *imap.FetchItemBodySection) bool {
+		return b.Specifier == imap.PartSpecifierNone || b.Specifier == imap.PartSpecifierText
+	})
 }
 
 // batch writes the responses for the first of some messages, and returns for
@@ -121,7 +131,7 @@ func (f *fetching) batch(indices []int) (n int, err error) {
 	switch {
 	case len(f.lasting) > 0:
 		n = box.inBlock(indices)
-	case need(f.o) == 0:
+	case f.need == 0:
 		n = len(indices)
 	case f.marks:
 		n = min(len(indices), fetchBatch)
@@ -138,7 +148,7 @@ func (f *fetching) batch(indices []int) (n int, err error) {
 	switch {
 	case len(f.lasting) > 0:
 		return f.block(indices, marked)
-	case need(f.o) == 0:
+	case f.need == 0:
 		f.fromView(indices)
 		return n, nil
 	}
@@ -151,8 +161,8 @@ func (f *fetching) fromView(indices []int) {
 	for _, i := range indices {
 		r, _ := f.s.box.row(i)
 		f.begin(i, r, f.o.Flags)
-		f.e.atom(")")
-		f.e.end()
+		f.e.Special(')')
+		f.e.CRLF()
 	}
 }
 
@@ -160,7 +170,7 @@ func (f *fetching) fromView(indices []int) {
 func (f *fetching) fromStore(indices []int, marked map[int]store.Row) error {
 	box := f.s.box
 	got := 0
-	err := f.s.srv.o.Store.Fetch(f.s.c.ctx, box.id, box.uids(indices), need(f.o), func(c *store.Content) error {
+	err := f.s.srv.o.Store.Fetch(f.s.c.ctx, box.id, box.uids(indices), f.need, func(c *store.Content) error {
 		i, ok := box.told.Index(c.UID)
 		if !ok {
 			return nil
@@ -216,27 +226,35 @@ func (f *fetching) begin(i int, r store.Row, flags bool) {
 	if flags {
 		f.s.box.announce(e, r.Flags)
 	}
-	e.atom("* ")
-	e.num(int64(i) + 1)
-	e.atom(" FETCH (")
-	if f.o.UID {
-		e.atom("UID ")
-		e.num(int64(r.UID))
-	}
+	f.s.box.begin(e, i, r.UID, f.o.UID)
 	if flags {
-		e.space()
-		e.atom("FLAGS ")
+		e.ListSP()
+		e.Text("FLAGS ")
 		e.messageFlags(r.Flags)
 	}
+	if f.o.ModSeq || flags && f.s.box.has(condstore) {
+		e.modSeq(r.ModSeq)
+	}
 	if f.o.InternalDate {
-		e.space()
-		e.atom("INTERNALDATE ")
-		e.dateTime(r.Received)
+		e.ListSP()
+		e.Text("INTERNALDATE ")
+		e.DateTime(r.Received)
 	}
 	if f.o.RFC822Size {
-		e.space()
-		e.atom("RFC822.SIZE ")
-		e.num(r.Size)
+		e.ListSP()
+		e.Text("RFC822.SIZE ")
+		e.Number(r.Size)
+	}
+	if f.x.emailID {
+		e.objectID("EMAILID", 'M', r.EmailID)
+	}
+	if f.x.threadID {
+		e.objectID("THREADID", 'T', r.ThreadID)
+	}
+	if f.x.saveDate {
+		e.ListSP()
+		e.Text("SAVEDATE ")
+		e.DateTime(r.Saved)
 	}
 }
 
@@ -248,6 +266,12 @@ func (f *fetching) message(i int, r store.Row, c *store.Content, marked bool) er
 	if err != nil {
 		return err
 	}
+	preview := ""
+	if f.x.preview {
+		if preview, err = previewOf(c); err != nil {
+			return err
+		}
+	}
 	e := f.e
 	f.begin(i, r, f.o.Flags || marked)
 	if marked {
@@ -258,13 +282,17 @@ func (f *fetching) message(i int, r store.Row, c *store.Content, marked bool) er
 		h := envelopeOf(c)
 		e.envelope(&h)
 	}
-	if f.body {
+	if f.x.body {
 		f.item("BODY")
 		e.structure(&c.Meta.Root, false)
 	}
-	if f.extBody {
+	if f.x.extBody {
 		f.item("BODYSTRUCTURE")
 		e.structure(&c.Meta.Root, true)
+	}
+	if f.x.preview {
+		f.item("PREVIEW")
+		e.String(preview)
 	}
 	for _, p := range parts {
 		f.item(p.name)
@@ -272,16 +300,16 @@ func (f *fetching) message(i int, r store.Row, c *store.Content, marked bool) er
 			return err
 		}
 	}
-	e.atom(")")
-	e.end()
+	e.Special(')')
+	e.CRLF()
 	return nil
 }
 
 // item writes an item's name behind what is there.
 func (f *fetching) item(name string) {
-	f.e.space()
-	f.e.atom(name)
-	f.e.atom(" ")
+	f.e.ListSP()
+	f.e.Text(name)
+	f.e.SP()
 }
 
 // content is one item whose value is bytes of the message.
@@ -302,8 +330,8 @@ func (f *fetching) prepare(c *store.Content) ([]content, error) {
 		}
 		s = s.cut(item.Partial)
 		name := f.sectionName(item)
-		if n < len(f.names) && f.names[n] != "" {
-			name = f.names[n]
+		if n < len(f.x.names) && f.x.names[n] != "" {
+			name = f.x.names[n]
 		}
 		out = append(out, content{name: name, open: func() (io.Reader, int64, error) { return s.reader(), s.length(), nil }})
 	}
@@ -339,24 +367,23 @@ func (f *fetching) literal(p content) error {
 	case err != nil:
 		return f.broken(err)
 	case p.num:
-		e.num(n)
+		e.Number(n)
 		return nil
-	case p.nul:
-		e.atom("~")
 	}
-	e.atom("{")
-	e.num(n)
-	e.atom("}\r\n")
-	e.flush()
-	if f.buf == nil {
+	e.LiteralHeader(n, p.nul)
+	e.Flush()
+	if len(f.buf) < copyBuffer || n > largeLiteral && len(f.buf) < largeBuffer {
 		f.buf = make([]byte, copyBuffer)
+		if n > largeLiteral {
+			f.buf = make([]byte, largeBuffer)
+		}
 	}
 	for n > 0 {
-		b := f.buf[:min(n, copyBuffer)]
+		b := f.buf[:min(n, int64(len(f.buf)))]
 		if _, err := io.ReadFull(r, b); err != nil {
 			return f.broken(err)
 		}
-		if _, err := (rawWriter{f.s.c}).Write(b); err != nil {
+		if _, err := f.s.c.Write(b); err != nil {
 			f.s.c.end("", err) // the client has gone
 			return errGone
 		}
@@ -386,14 +413,9 @@ func (f *fetching) sectionName(item *imap.FetchItemBodySection) string {
 		b.WriteString(".FIELDS.NOT")
 	}
 	if len(names) > 0 {
-		list := encoder{utf8: f.e.utf8}
-		for i, n := range names {
-			if i > 0 {
-				list.atom(" ")
-			}
-			list.astring(n)
-		}
-		b.WriteString(" (" + string(list.b) + ")")
+		list := wire.Encoder{UTF8: f.e.UTF8}
+		list.List(len(names), func(i int) { list.AString(names[i]) })
+		b.WriteString(" " + string(list.Bytes()))
 	}
 	b.WriteString("]" + originName(item.Partial))
 	return b.String()

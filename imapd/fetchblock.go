@@ -6,6 +6,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"postrider/imapd/wire"
 	"postrider/store"
 )
 
@@ -43,13 +44,20 @@ func (f *fetching) findLasting() {
 		asked    bool
 		name     string
 		extended bool
-	}{{f.body, "BODY", false}, {f.extBody, "BODYSTRUCTURE", true}} {
+	}{{f.x.body, "BODY", false}, {f.x.extBody, "BODYSTRUCTURE", true}} {
 		if x.asked {
 			items = append(items, lasting{x.name, store.NeedMeta, func(e *encoder, c *store.Content) error {
 				e.structure(&c.Meta.Root, x.extended)
 				return nil
 			}})
 		}
+	}
+	if f.x.preview {
+		items = append(items, lasting{"PREVIEW", store.NeedMeta | store.NeedBody, func(e *encoder, c *store.Content) error {
+			text, err := previewOf(c)
+			e.String(text)
+			return err
+		}})
 	}
 	for _, item := range f.o.BodySection {
 		names := len(item.HeaderFields)
@@ -62,15 +70,18 @@ func (f *fetching) findLasting() {
 			if err != nil {
 				return err
 			}
-			e.literal(s.bytes)
+			e.Literal(s.bytes)
 			return nil
 		}})
 	}
 	f.lasting = items
 	for _, item := range items {
 		key := strings.ToUpper(item.name)
-		if f.e.utf8 {
+		if f.e.UTF8 {
 			key += " UTF8"
+		}
+		if f.e.rev2 && strings.HasPrefix(key, "BODY") {
+			key += " REV2"
 		}
 		f.keys = append(f.keys, key)
 	}
@@ -116,10 +127,10 @@ func (f *fetching) block(indices []int, marked map[int]store.Row) (int, error) {
 		}
 		for k, b := range blocks {
 			f.item(f.lasting[k].name)
-			f.e.bytes(b.of(in))
+			f.e.Raw(b.of(in))
 		}
-		f.e.atom(")")
-		f.e.end()
+		f.e.Special(')')
+		f.e.CRLF()
 	}
 	return n, nil
 }
@@ -183,17 +194,18 @@ func (f *fetching) renderFresh(blocks []*block, missing []int, need store.Need) 
 		f.fresh[k].reset()
 	}
 	box := f.s.box
+	e := encoder{Encoder: wire.Encoder{UTF8: f.e.UTF8}, rev2: f.e.rev2}
 	err = f.s.srv.o.Store.Fetch(f.s.c.ctx, box.id, box.uids(missing), need, func(c *store.Content) error {
 		in, total := int(c.UID)%blockMessages, 0
 		for k, item := range f.lasting {
 			t := &f.fresh[k]
 			if len(blocks[k].of(in)) == 0 {
-				e := encoder{b: t.text, utf8: f.e.utf8}
+				e.Reset(t.text)
 				if err := item.render(&e, c); err != nil {
 					return err
 				}
-				t.at[in].from, t.at[in].to = uint32(len(t.text)), uint32(len(e.b))
-				t.text = e.b
+				t.at[in].from, t.at[in].to = uint32(len(t.text)), uint32(len(e.Bytes()))
+				t.text = e.Bytes()
 			}
 			total += len(t.text)
 		}

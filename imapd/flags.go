@@ -29,23 +29,23 @@ var systemFlags = [...]struct {
 // parseFlags reads the flags of a command. \Recent is nobody's to set and is
 // passed over, as clients copy it from what other servers say; other flags
 // with a backslash that are not defined are an error (RFC 9051 §2.3.2).
-func parseFlags(flags []imap.Flag) (store.Flags, error) {
+func parseFlags(flags []string) (store.Flags, error) {
 	var out store.Flags
 	var keywords []string
 next:
 	for _, f := range flags {
 		for _, s := range systemFlags {
-			if strings.EqualFold(string(f), string(s.flag)) {
+			if strings.EqualFold(f, string(s.flag)) {
 				out.System |= s.bit
 				continue next
 			}
 		}
 		switch {
-		case strings.EqualFold(string(f), `\Recent`):
-		case strings.HasPrefix(string(f), `\`) || len(f) > maxKeyword || !isASCII(string(f)):
+		case strings.EqualFold(f, `\Recent`):
+		case strings.HasPrefix(f, `\`) || len(f) > maxKeyword:
 			return store.Flags{}, errFlag
 		default:
-			keywords = append(keywords, string(f))
+			keywords = append(keywords, f)
 		}
 	}
 	if len(keywords) > maxKeywords {
@@ -64,23 +64,13 @@ func joinKeywords(k []string) string {
 
 func compareFold(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }
 
-// hasFlag tells whether a message has a flag.
-func hasFlag(f store.Flags, want imap.Flag) bool {
-	for _, s := range systemFlags {
-		if strings.EqualFold(string(want), string(s.flag)) {
-			return f.System&s.bit != 0
-		}
-	}
-	for k := range strings.FieldsSeq(f.Keywords) {
-		if strings.EqualFold(k, string(want)) {
-			return true
-		}
-	}
-	return false
-}
-
 // apply returns what flags are after a change.
 func apply(f store.Flags, c store.FlagChange) store.Flags {
+	return c.Keep.Keep(f, applyAll(f, c))
+}
+
+// applyAll is apply for a change that keeps none.
+func applyAll(f store.Flags, c store.FlagChange) store.Flags {
 	have := strings.Fields(f.Keywords)
 	switch c.Mode {
 	case store.FlagsSet:
@@ -97,13 +87,4 @@ func apply(f store.Flags, c store.FlagChange) store.Flags {
 	}
 	f.Keywords = joinKeywords(have)
 	return f
-}
-
-func isASCII(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }

@@ -1,11 +1,26 @@
 package imapd
 
-// id answers ID (RFC 2971). What clients tell of themselves is not kept.
-func (c *conn) id() {
-	e := newEncoder(c)
-	e.atom(`* ID ("name" "Postrider" "version" `)
-	e.str(c.srv.o.Version)
-	e.atom(")\r\n")
-	e.flush()
-	c.answer("OK ID completed")
+import "postrider/imapd/wire"
+
+// cmdID answers ID (RFC 2971). What clients tell of themselves is not kept.
+func (s *session) cmdID(d *wire.Decoder) error {
+	d.SP()
+	if !d.TryWord("NIL") {
+		d.List(func() {
+			_ = d.String()
+			d.SP()
+			d.NString()
+		})
+	}
+	d.CRLF()
+	if err := d.Err(); err != nil {
+		return err
+	}
+	e := newEncoder(s.c)
+	e.Text(`* ID ("name" "Postrider" "version" `)
+	e.String(s.srv.o.Version)
+	e.Special(')')
+	e.CRLF()
+	e.Flush()
+	return nil
 }

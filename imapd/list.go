@@ -1,11 +1,11 @@
 package imapd
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
-	"github.com/emersion/go-imap/v2"
-
+	"postrider/imapd/wire"
 	"postrider/store"
 )
 
@@ -14,62 +14,211 @@ const maxPatterns = 50 // of one LIST
 // listEntry is one name that LIST may return: a mailbox, a name that only has
 // children, or one that is only subscribed.
 type listEntry struct {
-	name       string
-	box        *store.Mailbox // nil if there is none of this name
-	subscribed bool
-	children   bool // it has children that exist
-	subChild   bool // it has a subscribed descendant
+	name        string
+	place       *place // nil if there is no mailbox of this name
+	subscribed  bool
+	children    bool // it has children that are there
+	childMatch  bool // a descendant matches the selection
+	hiddenMatch bool // one does whose name matches no pattern
 }
 
-// list answers LIST and LSUB (RFC 9051 §6.3.9, RFC 3501 §6.3.9), writing each
-// response with write.
-func (s *session) list(write func(*imap.ListData) error, ref string, patterns []string, o *imap.ListOptions) error {
-	lsub := s.c.req.name == "LSUB"
-	if len(patterns) == 0 { // a question for the delimiter
-		return write(&imap.ListData{Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}, Delim: store.Delimiter})
+// listing is what a LIST asks for.
+type listing struct {
+	subscribed, special, recursive bool         // selection options
+	returnSubscribed, myRights     bool         // return options
+	status                         []statusItem // of each mailbox, nil for none
+	metadata                       []entry      // the same
+	globs                          []glob
+}
+
+// cmdList answers LIST (RFC 9051 §6.3.9).
+func (s *session) cmdList(d *wire.Decoder) error {
+	var l listing
+	d.SP()
+	if d.Peek() == '(' {
+		l.selection(d)
+		d.SP()
 	}
-	if len(patterns) > maxPatterns {
-		return no(imap.ResponseCodeLimit, "Too many patterns")
+	ref := d.Mailbox()
+	d.SP()
+	patterns := l.patterns(d)
+	if d.TrySP() && !d.End() {
+		l.returns(d)
 	}
-	entries, err := s.listEntries()
+	d.CRLF()
+	if err := d.Err(); err != nil {
+		return err
+	}
+	if len(patterns) == 1 && patterns[0] == "" { // a question for the delimiter
+		root := `""`
+		if strings.HasPrefix(ref, othersPrefix) {
+			root = `"` + othersPrefix + `"`
+		}
+		s.c.write(`* LIST (\Noselect) "/" ` + root + "\r\n")
+		return nil
+	}
+	return s.list(&l, ref, patterns, (*listEntry).list)
+}
+
+// cmdLsub answers LSUB (RFC 3501 §6.3.9).
+func (s *session) cmdLsub(d *wire.Decoder) error {
+	d.SP()
+	ref := d.Mailbox()
+	d.SP()
+	pattern := d.ListMailbox()
+	d.CRLF()
+	if err := d.Err(); err != nil {
+		return err
+	}
+	return s.list(&listing{subscribed: true}, ref, []string{pattern}, (*listEntry).lsub)
+}
+
+// selection reads the selection options (RFC 5258 §3.1, RFC 6154 §2).
+func (l *listing) selection(d *wire.Decoder) {
+	d.List(func() {
+		switch d.Keyword() {
+		case "SUBSCRIBED":
+			l.subscribed = true
+		case "SPECIAL-USE":
+			l.special = true
+		case "RECURSIVEMATCH":
+			l.recursive = true
+		case "REMOTE": // all mailboxes are here
+		default:
+			d.Fail("No such selection option")
+		}
+	})
+	if l.recursive && !l.subscribed && !l.special {
+		d.Fail("RECURSIVEMATCH needs another option")
+	}
+}
+
+// patterns reads one pattern or a list of them.
+func (l *listing) patterns(d *wire.Decoder) (list []string) {
+	if d.Peek() != '(' {
+		return []string{d.ListMailbox()}
+	}
+	d.List(func() {
+		if list = append(list, d.ListMailbox()); len(list) > maxPatterns {
+			d.Fail("Too many patterns")
+		}
+	})
+	if len(list) == 0 {
+		d.Fail("A pattern is missing")
+	}
+	return list
+}
+
+// returns reads the return options (RFC 5258 §3.2, RFC 5819, RFC 8440, RFC
+// 9590).
+func (l *listing) returns(d *wire.Decoder) {
+	if !d.TryWord("RETURN") {
+		d.Fail("RETURN is missing")
+	}
+	d.SP()
+	d.List(func() {
+		switch d.Keyword() {
+		case "SUBSCRIBED":
+			l.returnSubscribed = true
+		case "CHILDREN", "SPECIAL-USE": // always
+		case "STATUS":
+			d.SP()
+			l.status = parseStatusItems(d)
+		case "MYRIGHTS":
+			l.myRights = true
+		case "METADATA":
+			d.SP()
+			l.metadata = parseEntries(d)
+		default:
+			d.Fail("No such return option")
+		}
+	})
+}
+
+// list writes the responses for the names that match. What is told of one,
+// response says; ok is false if the selection leaves it out.
+func (s *session) list(l *listing, ref string, patterns []string, response func(*listEntry, *listing) (listed, bool)) error {
+	for _, p := range patterns {
+		l.globs = append(l.globs, newGlob(ref, p))
+	}
+	entries, err := s.listEntries(l)
 	if err != nil {
 		return err
 	}
-	globs := make([]glob, len(patterns))
-	for i, p := range patterns {
-		globs[i] = newGlob(ref, p)
-	}
-	for _, e := range entries {
-		matched := slices.ContainsFunc(globs, func(g glob) bool { return g.match(e.name) })
-		if !matched {
-			continue
-		}
-		var data *imap.ListData
-		if lsub {
-			data = e.lsub(globs)
-		} else {
-			data = e.list(o)
-		}
-		if data == nil {
-			continue
-		}
-		if o.ReturnStatus != nil && e.box != nil {
-			data.Status = s.statusOf(*e.box, o.ReturnStatus)
-		}
-		if err := write(data); err != nil {
+	e, wait := newEncoder(s.c), s.newProgress("Listing", len(entries))
+	for i, entry := range entries {
+		if err := wait.look(i); err != nil {
 			return err
 		}
+		if !l.matches(entry.name) {
+			continue
+		}
+		r, ok := response(entry, l)
+		if !ok {
+			continue
+		}
+		e.Text("* " + s.c.req.name + " (" + strings.Join(r.attrs, " ") + `) "/" `)
+		e.Mailbox(entry.name)
+		if r.childInfo != "" {
+			e.Text(" (CHILDINFO (" + r.childInfo + "))")
+		}
+		e.CRLF()
+		if entry.place != nil {
+			if err := s.describeListed(e, l, entry.place); err != nil {
+				return err
+			}
+		}
 	}
+	e.Flush()
 	return nil
 }
 
+// describeListed writes what else is to be told of a mailbox.
+func (s *session) describeListed(e *encoder, l *listing, p *place) error {
+	if l.myRights {
+		e.myRights(p)
+	}
+	if l.status != nil && p.rights&store.RightRead != 0 {
+		s.writeStatus(e, &p.Mailbox, l.status)
+	}
+	if l.metadata == nil {
+		return nil
+	}
+	_, err := s.writeMetadata(e, p, &getMetadata{entries: l.metadata, maxSize: -1})
+	if err != nil && store.KindOf(err) == store.NotFound {
+		return nil // gone meanwhile
+	}
+	return s.wireError(err, "metadata")
+}
+
+// listed is what a LIST response tells beside the name.
+type listed struct {
+	attrs     []string
+	childInfo string // selection options that a descendant matches
+}
+
+// matches tells whether a name matches one of the patterns.
+func (l *listing) matches(name string) bool {
+	return slices.ContainsFunc(l.globs, func(g glob) bool { return g.match(name) })
+}
+
+// selects tells whether an entry satisfies the selection options; without any,
+// all that is there does, and what has children.
+func (l *listing) selects(e *listEntry) bool {
+	switch {
+	case l.subscribed && !e.subscribed, l.special && (e.place == nil || e.place.Use == store.UseNone):
+		return false
+	}
+	return l.subscribed || e.place != nil || e.children
+}
+
 // listEntries returns all names there are, in order, INBOX first.
-func (s *session) listEntries() ([]*listEntry, error) {
-	boxes, err := s.srv.o.Store.List(s.c.ctx, s.account())
+func (s *session) listEntries(l *listing) ([]*listEntry, error) {
+	places, err := s.places()
 	if err != nil {
 		return nil, s.wireError(err, "list")
 	}
-	subs, err := s.srv.o.Store.Subscriptions(s.c.ctx, s.account())
+	subs, err := s.srv.o.Store.Subscriptions(s.ctx(), s.account())
 	if err != nil {
 		return nil, s.wireError(err, "subscriptions")
 	}
@@ -82,22 +231,20 @@ func (s *session) listEntries() ([]*listEntry, error) {
 		}
 		return e
 	}
-	for i := range boxes {
-		entry(boxes[i].Name).box = &boxes[i]
-		for parent := range parents(boxes[i].Name) {
+	for i := range places {
+		entry(places[i].Name).place = &places[i]
+		for parent := range parents(places[i].Name) {
 			entry(parent).children = true
 		}
 	}
 	for _, name := range subs {
 		entry(name).subscribed = true
 		for parent := range parents(name) {
-			entry(parent).subChild = true
+			entry(parent)
 		}
 	}
-	out := make([]*listEntry, 0, len(byName))
-	for _, e := range byName {
-		out = append(out, e)
-	}
+	l.markParents(byName)
+	out := slices.Collect(maps.Values(byName))
 	slices.SortFunc(out, func(a, b *listEntry) int {
 		if a.name == store.Inbox || b.name == store.Inbox {
 			return strings.Compare(b2s(a.name == store.Inbox), b2s(b.name == store.Inbox))
@@ -105,6 +252,78 @@ func (s *session) listEntries() ([]*listEntry, error) {
 		return strings.Compare(a.name, b.name)
 	})
 	return out, nil
+}
+
+// markParents notes which names have descendants that the selection wants.
+func (l *listing) markParents(byName map[string]*listEntry) {
+	if !l.subscribed && !l.special {
+		return
+	}
+	for _, e := range byName {
+		if !l.selects(e) {
+			continue
+		}
+		hidden := !l.matches(e.name)
+		for parent := range parents(e.name) {
+			p := byName[parent]
+			p.childMatch, p.hiddenMatch = true, p.hiddenMatch || hidden
+		}
+	}
+}
+
+// list is the LIST response for an entry (RFC 5258 §3). \HasChildren and the
+// special use come always: clients look for them without asking. A name that
+// only has descendants of the selection comes if they do not (RFC 5258 §3.5).
+func (e *listEntry) list(l *listing) (r listed, ok bool) {
+	if !l.selects(e) && !(l.recursive && e.hiddenMatch) {
+		return r, false
+	}
+	if l.recursive && e.childMatch {
+		r.childInfo = l.options()
+	}
+	if e.place == nil {
+		r.attrs = append(r.attrs, `\NonExistent`, `\Noselect`)
+	}
+	if e.children {
+		r.attrs = append(r.attrs, `\HasChildren`)
+	} else {
+		r.attrs = append(r.attrs, `\HasNoChildren`)
+	}
+	if e.subscribed && (l.subscribed || l.returnSubscribed) {
+		r.attrs = append(r.attrs, `\Subscribed`)
+	}
+	if e.place != nil && e.place.Use != store.UseNone {
+		r.attrs = append(r.attrs, string(attrOf(e.place.Use)))
+	}
+	return r, true
+}
+
+// options is the selection options as CHILDINFO names them.
+func (l *listing) options() string {
+	var all []string
+	if l.subscribed {
+		all = append(all, `"SUBSCRIBED"`)
+	}
+	if l.special {
+		all = append(all, `"SPECIAL-USE"`)
+	}
+	return strings.Join(all, " ")
+}
+
+// lsub is the LSUB response for an entry. A name that is not subscribed is
+// returned if a subscribed one below it does not match a pattern that ends
+// with "%" (RFC 3501 §6.3.9).
+func (e *listEntry) lsub(l *listing) (r listed, ok bool) {
+	switch {
+	case e.subscribed:
+		if e.place == nil {
+			r.attrs = []string{`\Noselect`}
+		}
+		return r, true
+	case e.childMatch && slices.ContainsFunc(l.globs, glob.endsAtLevel):
+		return listed{attrs: []string{`\Noselect`}}, true
+	}
+	return r, false
 }
 
 // b2s orders true before false.
@@ -127,121 +346,6 @@ func parents(name string) func(yield func(string) bool) {
 			if !yield(name) {
 				return
 			}
-		}
-	}
-}
-
-// list is the LIST response for an entry, nil if the selection leaves it out
-// (RFC 5258 §3). \HasChildren and the special use come always: clients look
-// for them without asking.
-func (e *listEntry) list(o *imap.ListOptions) *imap.ListData {
-	data := &imap.ListData{Mailbox: e.name, Delim: store.Delimiter}
-	byChild := o.SelectRecursiveMatch && e.subChild
-	switch {
-	case o.SelectSubscribed && !e.subscribed && !byChild:
-		return nil
-	case o.SelectSpecialUse && (e.box == nil || e.box.Use == store.UseNone):
-		return nil
-	case !o.SelectSubscribed && e.box == nil && !e.children:
-		return nil
-	}
-	if byChild {
-		data.ChildInfo = &imap.ListDataChildInfo{Subscribed: true}
-	}
-	if e.box == nil {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrNonExistent, imap.MailboxAttrNoSelect)
-	}
-	if e.children {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrHasChildren)
-	} else {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrHasNoChildren)
-	}
-	if e.subscribed && (o.SelectSubscribed || o.ReturnSubscribed) {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrSubscribed)
-	}
-	if e.box != nil && e.box.Use != store.UseNone {
-		data.Attrs = append(data.Attrs, attrOf(e.box.Use))
-	}
-	return data
-}
-
-// lsub is the LSUB response for an entry. A name that is not subscribed is
-// returned if a subscribed one below it does not match a pattern that ends
-// with "%" (RFC 3501 §6.3.9).
-func (e *listEntry) lsub(globs []glob) *imap.ListData {
-	data := &imap.ListData{Mailbox: e.name, Delim: store.Delimiter}
-	switch {
-	case e.subscribed:
-		if e.box == nil {
-			data.Attrs = []imap.MailboxAttr{imap.MailboxAttrNoSelect}
-		}
-		return data
-	case e.subChild && slices.ContainsFunc(globs, glob.endsAtLevel):
-		data.Attrs = []imap.MailboxAttr{imap.MailboxAttrNoSelect}
-		return data
-	}
-	return nil
-}
-
-// glob is a LIST pattern: "*" matches anything, "%" anything but a delimiter.
-type glob struct {
-	pattern string
-	inbox   string // the pattern for what is below INBOX, whose case does not count
-}
-
-func newGlob(ref, pattern string) glob {
-	if strings.HasPrefix(pattern, string(store.Delimiter)) {
-		ref, pattern = "", pattern[1:]
-	}
-	g := glob{pattern: ref + pattern}
-	g.inbox = g.pattern
-	if n := len(store.Inbox); len(g.pattern) >= n && strings.EqualFold(g.pattern[:n], store.Inbox) {
-		g.inbox = store.Inbox + g.pattern[n:]
-	}
-	return g
-}
-
-func (g glob) endsAtLevel() bool { return strings.HasSuffix(g.pattern, "%") }
-
-func (g glob) match(name string) bool {
-	switch {
-	case name == store.Inbox: // "inb*" means it too
-		return matchGlob(strings.ToUpper(g.pattern), name)
-	case strings.HasPrefix(name, store.Inbox+string(store.Delimiter)):
-		return matchGlob(g.inbox, name)
-	}
-	return matchGlob(g.pattern, name)
-}
-
-// matchGlob keeps, for each byte of the name, the set of places in the pattern
-// where the match may stand, so that many wildcards cost no more than few.
-func matchGlob(p, name string) bool {
-	here := make([]bool, len(p)+1)
-	next := make([]bool, len(p)+1)
-	here[0] = true
-	skipWildcards(p, here)
-	for i := 0; i < len(name); i++ {
-		clear(next)
-		for at, ok := range here[:len(p)] {
-			switch {
-			case !ok:
-			case p[at] == '*', p[at] == '%' && name[i] != store.Delimiter:
-				next[at] = true
-			case p[at] == name[i]:
-				next[at+1] = true
-			}
-		}
-		skipWildcards(p, next)
-		here, next = next, here
-	}
-	return here[len(p)]
-}
-
-// skipWildcards adds the places behind wildcards, which may match nothing.
-func skipWildcards(p string, at []bool) {
-	for i := range len(p) {
-		if at[i] && (p[i] == '*' || p[i] == '%') {
-			at[i+1] = true
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"golang.org/x/text/unicode/norm"
 
+	"postrider/imapd/wire"
 	"postrider/store"
 )
 
@@ -54,6 +55,16 @@ var uses = []struct {
 	{imap.MailboxAttrFlagged, store.UseFlagged},
 }
 
+// useOf is the special use that an attribute stands for, if it is one.
+func useOf(attr string) store.Use {
+	for _, x := range uses {
+		if strings.EqualFold(string(x.attr), attr) {
+			return x.use
+		}
+	}
+	return store.UseNone
+}
+
 func attrOf(u store.Use) imap.MailboxAttr {
 	for _, x := range uses {
 		if x.use == u {
@@ -63,41 +74,83 @@ func attrOf(u store.Use) imap.MailboxAttr {
 	return ""
 }
 
-// create answers CREATE (RFC 9051 §6.3.4, RFC 6154 §3). A delimiter at the
-// end says that children will come, which any mailbox may have.
-func (s *session) create(name string, attrs []imap.MailboxAttr) error {
-	name, err := mailboxName(strings.TrimSuffix(name, string(store.Delimiter)))
+// cmdCreate answers CREATE (RFC 9051 §6.3.4, RFC 6154 §3, RFC 8474 §4.1). A
+// delimiter at the end says that children will come, which any mailbox may
+// have.
+func (s *session) cmdCreate(d *wire.Decoder) error {
+	d.SP()
+	given := strings.TrimSuffix(d.Mailbox(), string(store.Delimiter))
+	var attrs []string
+	if d.TrySP() && !d.End() {
+		d.List(func() {
+			if d.Keyword() != "USE" {
+				d.Fail("No such parameter")
+			}
+			d.SP()
+			attrs = d.FlagList()
+		})
+	}
+	d.CRLF()
+	if err := d.Err(); err != nil {
+		return err
+	}
+	owner, own, name, err := s.newName(given)
 	if err != nil {
 		return err
 	}
-	use, err := s.newUse(attrs)
+	use, err := s.newUse(owner, attrs)
 	if err != nil {
 		return err
 	}
-	_, err = s.srv.o.Store.Create(s.c.ctx, s.account(), name, use)
-	if store.KindOf(err) == store.Invalid && err != nil {
+	m, err := s.srv.o.Store.Create(s.ctx(), owner, own, use)
+	switch {
+	case err == nil:
+		s.tellName(name, given, "")
+		s.ok("MAILBOXID ("+mailboxObjectID(m.ID)+")", "")
+		return nil
+	case store.KindOf(err) == store.Invalid:
 		return errName
 	}
 	return s.wireError(err, "create")
 }
 
+// newName finds where a mailbox of a name is to be, which the client must be
+// allowed to make there: with the right "k" in the nearest mailbox above it
+// that is there (RFC 4314 §4).
+func (s *session) newName(given string) (owner store.AccountID, own, listed string, err error) {
+	owner, own, listed, err = s.locate(given)
+	switch {
+	case err != nil && store.KindOf(err) == store.NotFound:
+		return 0, "", "", errNoRight // in somebody's place, who may be there or not
+	case err != nil:
+		return 0, "", "", s.wireError(err, "create")
+	case owner == s.account():
+		return owner, own, listed, nil
+	}
+	for above := range parents(listed) {
+		p, err := s.mailbox(above)
+		if err == nil {
+			return owner, own, listed, p.allow(store.RightCreate)
+		}
+		if store.KindOf(err) != store.NotFound {
+			return 0, "", "", s.wireError(err, "create")
+		}
+	}
+	return 0, "", "", errNoRight
+}
+
 // newUse is the special use that CREATE asks for: one, which is not all mail
 // or flagged mail, as those are no mailboxes here, and which no mailbox has.
-func (s *session) newUse(attrs []imap.MailboxAttr) (store.Use, error) {
+func (s *session) newUse(owner store.AccountID, attrs []string) (store.Use, error) {
 	refused := no("USEATTR", "This special use cannot be given to the mailbox")
 	if len(attrs) == 0 {
 		return store.UseNone, nil
 	}
-	use := store.UseNone
-	for _, x := range uses {
-		if strings.EqualFold(string(x.attr), string(attrs[0])) {
-			use = x.use
-		}
-	}
-	if len(attrs) > 1 || use == store.UseNone || use == store.UseAll || use == store.UseFlagged {
+	use := useOf(attrs[0])
+	if len(attrs) > 1 || use == store.UseNone || use == store.UseAll || use == store.UseFlagged || owner != s.account() {
 		return "", refused
 	}
-	all, err := s.srv.o.Store.List(s.c.ctx, s.account())
+	all, err := s.srv.o.Store.List(s.ctx(), owner)
 	if err != nil {
 		return "", s.wireError(err, "list")
 	}
@@ -109,69 +162,108 @@ func (s *session) newUse(attrs []imap.MailboxAttr) (store.Use, error) {
 	return use, nil
 }
 
-// deleteMailbox answers DELETE (RFC 9051 §6.3.5).
-func (s *session) deleteMailbox(name string) error {
-	name, err := mailboxName(name)
-	if err != nil {
-		return no(imap.ResponseCodeNonExistent, "No such mailbox")
+// tellName tells a client of IMAP4rev2 that a mailbox has another name than
+// the one she gave, or had before (RFC 9051 §6.3.9.7). Names that differ only
+// in the case of INBOX are not worth it.
+func (s *session) tellName(name, old, attrs string) {
+	if name == old || !s.rev2() || strings.EqualFold(name, old) && strings.EqualFold(name, store.Inbox) {
+		return
 	}
-	if name == store.Inbox {
-		return no(imap.ResponseCodeCannot, "INBOX cannot be deleted")
-	}
-	m, err := s.mailbox(name)
-	if err == nil {
-		err = s.srv.o.Store.Delete(s.c.ctx, s.account(), name)
-	}
-	if err == nil && s.box != nil && s.box.id == m.ID {
-		s.unselect() // by its own doing: no reason for BYE
-	}
-	return s.wireError(err, "delete")
+	e := newEncoder(s.c)
+	e.Text("* LIST (" + attrs + `) "/" `)
+	e.Mailbox(name)
+	e.Text(` ("OLDNAME" (`)
+	e.Mailbox(old)
+	e.Text("))")
+	e.CRLF()
+	e.Flush()
 }
 
-// rename answers RENAME (RFC 9051 §6.3.6).
-func (s *session) rename(from, to string) error {
-	from, err := mailboxName(from)
-	if err != nil {
-		return no(imap.ResponseCodeNonExistent, "No such mailbox")
+// oneMailbox reads arguments that are the name of a mailbox.
+func oneMailbox(d *wire.Decoder) string {
+	d.SP()
+	name := d.Mailbox()
+	d.CRLF()
+	return name
+}
+
+// cmdDelete answers DELETE (RFC 9051 §6.3.5).
+func (s *session) cmdDelete(d *wire.Decoder) error {
+	given := oneMailbox(d)
+	if err := d.Err(); err != nil {
+		return err
 	}
-	to, err = mailboxName(strings.TrimSuffix(to, string(store.Delimiter)))
+	p, err := s.permitted(given, store.RightDelete, "delete")
 	if err != nil {
 		return err
 	}
-	err = s.srv.o.Store.Rename(s.c.ctx, s.account(), from, to)
-	if store.KindOf(err) == store.Invalid && err != nil {
+	if p.own == store.Inbox {
+		return no(imap.ResponseCodeCannot, "INBOX cannot be deleted")
+	}
+	if err := s.srv.o.Store.Delete(s.ctx(), p.ID.Account, p.own); err != nil {
+		return s.wireError(err, "delete")
+	}
+	s.tellName(p.Name, given, `\NonExistent`)
+	if s.box != nil && s.box.id == p.ID {
+		s.unselect() // by its own doing: no reason for BYE
+	}
+	return nil
+}
+
+// cmdRename answers RENAME (RFC 9051 §6.3.6). A mailbox stays its owner's.
+func (s *session) cmdRename(d *wire.Decoder) error {
+	d.SP()
+	from := d.Mailbox()
+	d.SP()
+	to := strings.TrimSuffix(d.Mailbox(), string(store.Delimiter))
+	d.CRLF()
+	if err := d.Err(); err != nil {
+		return err
+	}
+	p, err := s.permitted(from, store.RightDelete, "rename")
+	if err != nil {
+		return err
+	}
+	owner, own, listed, err := s.newName(to)
+	if err != nil {
+		return err
+	}
+	if owner != p.ID.Account {
+		return no(imap.ResponseCodeCannot, "A mailbox cannot change hands")
+	}
+	err = s.srv.o.Store.Rename(s.ctx(), owner, p.own, own)
+	switch {
+	case err == nil:
+		s.tellName(listed, p.Name, "")
+		return nil
+	case store.KindOf(err) == store.Invalid:
 		return errName
 	}
 	return s.wireError(err, "rename")
 }
 
-// subscribe answers SUBSCRIBE and UNSUBSCRIBE. Names need no mailbox (RFC
+// cmdSubscribe answers SUBSCRIBE and UNSUBSCRIBE. Names need no mailbox (RFC
 // 9051 §6.3.7).
-func (s *session) subscribe(name string, on bool) error {
-	name, err := mailboxName(strings.TrimSuffix(name, string(store.Delimiter)))
-	if err != nil {
+func (s *session) cmdSubscribe(d *wire.Decoder) error {
+	name := oneMailbox(d)
+	if err := d.Err(); err != nil {
 		return err
 	}
-	return s.wireError(s.srv.o.Store.Subscribe(s.c.ctx, s.account(), name, on), "subscribe")
+	_, _, listed, err := s.locate(strings.TrimSuffix(name, string(store.Delimiter)))
+	if err != nil && store.KindOf(err) != store.NotFound {
+		return s.wireError(err, "subscribe")
+	}
+	on := s.c.req.name == "SUBSCRIBE"
+	return s.wireError(s.srv.o.Store.Subscribe(s.ctx(), s.account(), listed, on), "subscribe")
 }
 
-// status answers STATUS (RFC 9051 §6.3.11).
-func (s *session) status(name string, o *imap.StatusOptions) (*imap.StatusData, error) {
-	m, err := s.mailbox(name)
-	if err != nil {
-		return nil, s.wireError(err, "status")
+// cmdNamespace answers NAMESPACE (RFC 9051 §6.3.10). Clients trip over a prefix
+// that is not quoted.
+func (s *session) cmdNamespace(d *wire.Decoder) error {
+	d.CRLF()
+	if err := d.Err(); err != nil {
+		return err
 	}
-	return s.statusOf(m, o), nil
-}
-
-// statusOf has all items; the engine writes those that are asked for. No
-// message is ever recent: \Recent went with IMAP4rev2 (RFC 9051 §E).
-func (s *session) statusOf(m store.Mailbox, o *imap.StatusOptions) *imap.StatusData {
-	total, unseen, deleted, recent := uint32(m.Total), uint32(m.Unseen), uint32(m.Deleted), uint32(0)
-	limit := s.srv.appendLimit()
-	return &imap.StatusData{
-		Mailbox: m.Name, NumMessages: &total, NumRecent: &recent, NumUnseen: &unseen, NumDeleted: &deleted,
-		UIDNext: imap.UID(m.UIDNext), UIDValidity: m.UIDValidity, Size: &m.Bytes,
-		AppendLimit: &limit, DeletedStorage: &m.DeletedBytes,
-	}
+	s.c.write(`* NAMESPACE (("" "/")) (("` + othersPrefix + `" "/")) NIL` + "\r\n")
+	return nil
 }

@@ -1,18 +1,10 @@
 package imapd
 
 import (
-	"slices"
-	"time"
-
-	"github.com/emersion/go-imap/v2"
-
+	"postrider/imapd/criteria"
+	"postrider/mail"
 	"postrider/search"
 	"postrider/store"
-)
-
-const (
-	maxSearchDepth = 100  // of nested NOT, OR and lists
-	maxSearchKeys  = 1000 // of one SEARCH
 )
 
 // verdict is what is known of whether a message matches.
@@ -31,218 +23,192 @@ func verdictOf(b bool) verdict {
 	return no_
 }
 
+// stage is how much of a message may be looked at. What a stage leaves unknown
+// is for the next.
+type stage uint8
+
+const (
+	inView    stage = iota // what the view and the index know
+	inFields               // the stored header fields
+	inWhole                // all texts, read together
+	lastStage = inWhole
+)
+
 // candidate is a message that is being compared.
 type candidate struct {
-	index   int            // in told
-	row     store.Row      // set if the matcher uses it
-	content *store.Content // nil in the first pass
+	uid     store.UID
+	index   int       // in the view
+	row     store.Row // set if the matcher uses it
+	stage   stage
+	content *store.Content // nil in the first stage
 	text    *search.Reader // of content
+	found   []verdict      // by term, as far as the index does not know
+	sent    day            // of the Date field
+	hasSent verdict        // whether there is one; unknown if not looked
 	err     error          // reading failed
 }
 
-// matcher is a SEARCH made ready: sets resolved, texts folded.
-type matcher struct {
-	sets       [][]int // ascending; the index must be in all
-	since      day
-	before     day
-	sentSince  day
-	sentBefore day
-	flags      []imap.Flag
-	notFlags   []imap.Flag
-	larger     int64
-	smaller    int64
-	terms      []term
-	not        []*matcher
-	or         [][2]*matcher
-}
-
-// term is a text that is sought, and what the index knows of each message of
-// told; nil is nothing.
-type term struct {
-	search.Term
-	known []search.Verdict
-}
-
-func (t *term) of(index int) search.Verdict {
-	if t.known == nil {
-		return search.Maybe
-	}
-	return t.known[index]
-}
-
-// day is a date without time: year, month and day in one number. 0 is none.
-type day int
-
-func dayOf(t time.Time) day {
-	if t.IsZero() {
-		return 0
-	}
-	y, m, d := t.Date()
-	return day(y*10000 + int(m)*100 + d)
-}
-
-// newMatcher makes criteria ready for the selected mailbox.
-func (s *session) newMatcher(c *imap.SearchCriteria) (*matcher, error) {
-	keys := 0
-	return s.compile(c, 0, &keys)
-}
-
-func (s *session) compile(c *imap.SearchCriteria, depth int, keys *int) (*matcher, error) {
-	*keys += 1 + len(c.Header) + len(c.Body) + len(c.Text) + len(c.Flag) + len(c.NotFlag) + len(c.SeqNum) + len(c.UID)
-	if depth > maxSearchDepth || *keys > maxSearchKeys {
-		return nil, no(imap.ResponseCodeLimit, "The search is too large")
-	}
-	m := &matcher{
-		since: dayOf(c.Since), before: dayOf(c.Before), sentSince: dayOf(c.SentSince), sentBefore: dayOf(c.SentBefore),
-		flags: c.Flag, notFlags: c.NotFlag, larger: c.Larger, smaller: c.Smaller,
-	}
-	for _, set := range c.SeqNum {
-		list, err := s.box.seqIndices(set, false)
-		if err != nil {
-			return nil, err
+// matches decides a message whose content is there, looking no further than
+// it has to.
+func (m *matcher) matches(c *candidate) bool {
+	for c.stage = inFields; ; c.stage++ {
+		if c.stage == inWhole {
+			m.findTexts(c)
 		}
-		m.sets = append(m.sets, list)
-	}
-	for _, set := range c.UID {
-		list, err := s.resolve(set)
-		if err != nil {
-			return nil, err
+		v := m.match(&m.root, c)
+		if v != unknown || c.stage == lastStage || c.err != nil {
+			return v == yes && c.err == nil
 		}
-		m.sets = append(m.sets, list)
 	}
-	for _, h := range c.Header {
-		m.seek(search.InField, h.Key, h.Value)
-	}
-	for _, text := range c.Body {
-		m.seek(search.InBody, "", text)
-	}
-	for _, text := range c.Text {
-		m.seek(search.InText, "", text)
-	}
-	for i := range c.Not {
-		sub, err := s.compile(&c.Not[i], depth+1, keys)
-		if err != nil {
-			return nil, err
-		}
-		m.not = append(m.not, sub)
-	}
-	for i := range c.Or {
-		var pair [2]*matcher
-		for j := range pair {
-			sub, err := s.compile(&c.Or[i][j], depth+1, keys)
-			if err != nil {
-				return nil, err
+}
+
+// match compares a message with one key; the verdict may be unknown before the
+// last stage.
+func (m *matcher) match(n *node, c *candidate) verdict {
+	switch n.op {
+	case criteria.And:
+		v := yes
+		for i := range n.kids {
+			if v = min(v, m.match(&n.kids[i], c)); v == no_ {
+				break
 			}
-			pair[j] = sub
 		}
-		m.or = append(m.or, pair)
-	}
-	return m, nil
-}
-
-func (m *matcher) seek(in search.Where, field, text string) {
-	m.terms = append(m.terms, term{Term: search.Term{In: in, Field: field, Text: search.Fold(text)}})
-}
-
-// allTerms adds the terms of m and of all inside it to list.
-func (m *matcher) allTerms(list []*term) []*term {
-	for i := range m.terms {
-		list = append(list, &m.terms[i])
-	}
-	for _, sub := range m.not {
-		list = sub.allTerms(list)
-	}
-	for _, pair := range m.or {
-		list = pair[1].allTerms(pair[0].allTerms(list))
-	}
-	return list
-}
-
-// usesRow tells whether m or one inside it asks for what is in a row.
-func (m *matcher) usesRow() bool {
-	return len(m.flags)+len(m.notFlags) > 0 || m.since != 0 || m.before != 0 || m.larger != 0 || m.smaller != 0 ||
-		slices.ContainsFunc(m.not, (*matcher).usesRow) ||
-		slices.ContainsFunc(m.or, func(pair [2]*matcher) bool { return pair[0].usesRow() || pair[1].usesRow() })
-}
-
-// match compares a message; without content the verdict may be unknown. All
-// parts must say yes; the cheap ones are asked first.
-func (m *matcher) match(c *candidate) verdict {
-	if !m.matchRow(c) {
-		return no_
-	}
-	v := m.matchNested(c)
-	if v == no_ {
-		return no_
-	}
-	return min(v, m.matchStored(c))
-}
-
-// matchRow decides what the view knows.
-func (m *matcher) matchRow(c *candidate) bool {
-	for _, set := range m.sets {
-		if _, in := slices.BinarySearch(set, c.index); !in {
-			return false
+		return v
+	case criteria.Or:
+		v := no_
+		for i := range n.kids {
+			if v = max(v, m.match(&n.kids[i], c)); v == yes {
+				break
+			}
 		}
+		return v
+	case criteria.Not: // yes and no change places, unknown stays
+		return yes - m.match(&n.kids[0], c)
+	case criteria.SentSince, criteria.SentBefore, criteria.SentOn:
+		return m.matchSent(n, c)
+	case criteria.Header, criteria.Body, criteria.Text:
+		return m.matchText(n.term, c)
 	}
-	for _, f := range m.flags {
-		if !hasFlag(c.row.Flags, f) {
-			return false
+	return verdictOf(n.matchRow(c))
+}
+
+// matchRow decides what the view knows. Dates are compared without time and
+// zone (RFC 9051 §6.4.4): the date as INTERNALDATE and SAVEDATE tell it.
+func (n *node) matchRow(c *candidate) bool {
+	switch n.op {
+	case criteria.UID:
+		return n.uids.Contains(c.uid)
+	case criteria.UIDAfter:
+		return int64(c.uid) > n.number
+	case criteria.UIDBefore:
+		return int64(c.uid) < n.number
+	case criteria.Flag:
+		if n.system != 0 {
+			return c.row.Flags.System&n.system != 0
 		}
-	}
-	for _, f := range m.notFlags {
-		if hasFlag(c.row.Flags, f) {
-			return false
-		}
-	}
-	// Dates are compared without time and zone (RFC 9051 §6.4.4): the
-	// date as INTERNALDATE tells it.
-	if d := dayOf(c.row.Received); m.since != 0 && d < m.since || m.before != 0 && d >= m.before {
+		return hasKeyword(c.row.Flags.Keywords, n.keyword)
+	case criteria.Recent: // no message is (RFC 9051 §2.3.2)
 		return false
+	case criteria.Since:
+		return dayOf(c.row.Received) >= n.day
+	case criteria.Before:
+		return dayOf(c.row.Received) < n.day
+	case criteria.On:
+		return dayOf(c.row.Received) == n.day
+	case criteria.SavedSince:
+		return dayOf(c.row.Saved) >= n.day
+	case criteria.SavedBefore:
+		return dayOf(c.row.Saved) < n.day
+	case criteria.SavedOn:
+		return dayOf(c.row.Saved) == n.day
+	case criteria.Older:
+		return c.row.Received.UnixMicro() <= n.number
+	case criteria.Younger:
+		return c.row.Received.UnixMicro() >= n.number
+	case criteria.Larger:
+		return c.row.Size > n.number
+	case criteria.Smaller:
+		return c.row.Size < n.number
+	case criteria.ModSeq:
+		return int64(c.row.ModSeq) >= n.number
+	case criteria.EmailID:
+		return c.row.EmailID == n.number
+	case criteria.ThreadID:
+		return c.row.ThreadID == n.number
 	}
-	return (m.larger == 0 || c.row.Size > m.larger) && (m.smaller == 0 || c.row.Size < m.smaller)
+	return true // All
 }
 
-func (m *matcher) matchNested(c *candidate) verdict {
-	v := yes
-	for _, sub := range m.not {
-		// yes and no change places, unknown stays.
-		if v = min(v, yes-sub.match(c)); v == no_ {
-			return no_
-		}
-	}
-	for _, pair := range m.or {
-		either := pair[0].match(c)
-		if either != yes {
-			either = max(either, pair[1].match(c))
-		}
-		if v = min(v, either); v == no_ {
-			return no_
-		}
-	}
-	return v
-}
-
-// matchStored decides what needs the message itself, as far as the index does
-// not know it.
-func (m *matcher) matchStored(c *candidate) verdict {
-	v := yes
-	for i := range m.terms {
-		switch m.terms[i].of(c.index) {
-		case search.No:
-			return no_
-		case search.Maybe:
-			v = unknown
-		}
-	}
-	sent := m.sentSince != 0 || m.sentBefore != 0
-	switch {
-	case v == yes && !sent:
-		return yes
-	case c.content == nil:
+// matchSent compares the date of the Date field, as it stands there, without
+// its time and zone. A message without a date that can be read does not match.
+func (m *matcher) matchSent(n *node, c *candidate) verdict {
+	if c.stage == inView {
 		return unknown
-	case !m.matchSent(c):
+	}
+	if c.hasSent == unknown {
+		t, err := mail.ParseSentDate(envelopeOf(c.content).Date)
+		c.sent, c.hasSent = dayOf(t), verdictOf(err == nil)
+	}
+	switch {
+	case c.hasSent == no_:
+		return no_
+	case n.op == criteria.SentSince:
+		return verdictOf(c.sent >= n.day)
+	case n.op == criteria.SentBefore:
+		return verdictOf(c.sent < n.day)
+	}
+	return verdictOf(c.sent == n.day)
+}
+
+// matchText decides what the index is certain of, and what has been read.
+func (m *matcher) matchText(t *term, c *candidate) verdict {
+	switch t.of(c.index) {
+	case search.Yes:
+		return yes
+	case search.No:
 		return no_
 	}
-	return verdictOf(v == yes || c.hasTerms(m.terms))
+	if c.stage == inView || t.In != search.InField && c.stage < inWhole {
+		return unknown
+	}
+	if t.In == search.InField && c.found[t.n] == unknown {
+		has, err := c.text.HasField(t.Field, t.Text)
+		c.fail(err)
+		c.found[t.n] = verdictOf(has)
+	}
+	return c.found[t.n]
+}
+
+// findTexts reads the message once for all texts that the index is not certain
+// of.
+func (m *matcher) findTexts(c *candidate) {
+	var body, text [][]byte
+	var inBody, inText []*term
+	for _, t := range m.terms {
+		if t.In == search.InField || t.of(c.index) != search.Maybe {
+			continue
+		}
+		c.found[t.n] = no_
+		if t.In == search.InBody {
+			body, inBody = append(body, t.Text), append(inBody, t)
+		} else {
+			text, inText = append(text, t.Text), append(inText, t)
+		}
+	}
+	if len(body)+len(text) == 0 {
+		return
+	}
+	c.fail(c.text.FindTexts(body, text, func(i int) {
+		if i < len(inText) {
+			c.found[inText[i].n] = yes
+		} else {
+			c.found[inBody[i-len(inText)].n] = yes
+		}
+	}))
+}
+
+func (c *candidate) fail(err error) {
+	if err != nil && c.err == nil {
+		c.err = err
+	}
 }

@@ -2,118 +2,87 @@ package imapd
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/emersion/go-imap/v2"
-
+	"postrider/imapd/criteria"
 	"postrider/search"
 	"postrider/store"
 )
 
-// lookEvery is how often a search looks whether its client is still there.
-const lookEvery = 250 * time.Millisecond
+const (
+	// lookEvery is how often a search looks whether its client is still there.
+	lookEvery = 250 * time.Millisecond
+	// defaultProgress is how often it tells how far it is (RFC 9585 §3).
+	defaultProgress = 10 * time.Second
+	// maxVerdicts is how much the index may say for one search.
+	maxVerdicts = 64 << 20
+)
 
-// search answers SEARCH (RFC 9051 §6.4.4). The messages are those that the
-// client knows; what it does not know yet is told before the result.
-func (s *session) search(byUID bool, c *imap.SearchCriteria, o *imap.SearchOptions) (*imap.SearchData, error) {
-	if err := s.refresh(false); err != nil {
-		return nil, err
-	}
-	found, err := s.matching(c)
-	if o.ReturnSave {
-		s.save(found, o) // of a search that failed: nothing (RFC 5182 §2.1)
-	}
-	if err != nil {
-		return nil, err
-	}
-	data := &imap.SearchData{Count: uint32(len(found))}
-	uids := make([]store.UID, len(found))
-	for n, i := range found {
-		uids[n] = s.box.told.UID(i)
-	}
-	if byUID {
-		data.All = toUIDSet(uids)
-		if len(uids) > 0 {
-			data.Min, data.Max = uint32(uids[0]), uint32(uids[len(uids)-1])
-		}
-		return data, nil
-	}
-	var set imap.SeqSet
-	for _, i := range found {
-		set.AddNum(uint32(i) + 1)
-	}
-	data.All = set
-	if len(found) > 0 {
-		data.Min, data.Max = uint32(found[0])+1, uint32(found[len(found)-1])+1
-	}
-	return data, nil
+// matching returns the indices of the messages that match a key. What the view
+// and the index cannot decide is decided in a second pass, on what is stored.
+// within, if it is not nil, are the only messages that are looked at.
+func (s *session) matching(g *ground, k *criteria.Key, within []int) ([]int, error) {
+	m := g.compile(k, s.srv.o.Now())
+	s.askIndex(g, m)
+	return s.run(g, m, within)
 }
 
-// save keeps the result for $. With MIN and MAX and neither ALL nor COUNT, it
-// is only those two (RFC 5182 §2.4).
-func (s *session) save(found []int, o *imap.SearchOptions) {
-	s.saved = nil
-	all := o.ReturnAll || o.ReturnCount || !o.ReturnMin && !o.ReturnMax
-	for n, i := range found {
-		if all || o.ReturnMin && n == 0 || o.ReturnMax && n == len(found)-1 {
-			s.saved = append(s.saved, s.box.told.UID(i))
+// run is matching with a key that is ready.
+func (s *session) run(g *ground, m *matcher, within []int) ([]int, error) {
+	var found, open []int
+	c := candidate{stage: inView}
+	look := func(i int) {
+		c.index, c.uid = i, g.view.UID(i)
+		if m.rows {
+			c.row = g.row(i)
 		}
-	}
-}
-
-// matching returns the indices in told of the messages that match. What the
-// view cannot decide is decided in a second pass, on what is stored.
-func (s *session) matching(c *imap.SearchCriteria) ([]int, error) {
-	m, err := s.newMatcher(c)
-	if err != nil {
-		return nil, err
-	}
-	n := s.box.told.Len()
-	s.askIndex(m)
-	verdicts := make([]verdict, n)
-	var open []int
-	usesRow := m.usesRow()
-	for i := range n {
-		c := candidate{index: i}
-		if usesRow {
-			c.row, _ = s.box.row(i)
-		}
-		verdicts[i] = m.match(&c)
-		if verdicts[i] == unknown {
-			open = append(open, i)
-			verdicts[i] = no_
-		}
-	}
-	if len(open) > 0 {
-		if err := s.matchContent(m, open, verdicts); err != nil {
-			return nil, err
-		}
-	}
-	var found []int
-	for i, v := range verdicts {
-		if v == yes {
+		switch m.match(&m.root, &c) {
+		case yes:
 			found = append(found, i)
+		case unknown:
+			open = append(open, i)
 		}
+	}
+	if within != nil {
+		for _, i := range within {
+			look(i)
+		}
+	} else {
+		for i := range g.view.Len() {
+			look(i)
+		}
+	}
+	if len(open) == 0 {
+		return found, nil
+	}
+	more, err := s.matchContent(g, m, open)
+	if err != nil {
+		return nil, err
+	}
+	if len(more) > 0 {
+		found = append(found, more...)
+		slices.Sort(found)
 	}
 	return found, nil
 }
 
 // askIndex has the index say what it knows of the texts that are sought.
-func (s *session) askIndex(m *matcher) {
-	list := m.allTerms(nil)
-	if len(list) == 0 || s.srv.o.Index == nil {
+func (s *session) askIndex(g *ground, m *matcher) {
+	if len(m.terms) == 0 || s.srv.o.Index == nil {
 		return
 	}
-	terms := make([]search.Term, len(list))
-	for i, t := range list {
-		terms[i] = t.Term
+	// A verdict for each term and message: of very many, the first terms.
+	terms := make([]search.Term, min(len(m.terms), 1+maxVerdicts/max(g.view.Len(), 1)))
+	for i := range terms {
+		terms[i] = m.terms[i].Term
 	}
-	known := s.srv.o.Index.Narrow(s.c.ctx, s.box.id.Account, s.box.told.EmailIDs(), terms)
+	known := s.srv.o.Index.Narrow(s.c.ctx, g.id.Account, g.view.EmailIDs(), terms)
 	for i := range known {
-		list[i].known = known[i]
+		m.terms[i].known = known[i]
 	}
 }
 
@@ -124,25 +93,27 @@ const (
 	searchers   = 2
 )
 
-// matchContent decides the messages at the indices open. One that has been
-// expunged does not match.
-func (s *session) matchContent(m *matcher, open []int, verdicts []verdict) error {
+// matchContent returns those of the messages at the indices open that match. A
+// message that has been expunged does not.
+func (s *session) matchContent(g *ground, m *matcher, open []int) ([]int, error) {
 	ctx, cancel := context.WithCancelCause(s.c.ctx)
 	defer cancel(nil)
 	need := store.NeedMeta
-	if len(m.allTerms(nil)) > 0 {
+	if len(m.terms) > 0 {
 		need |= store.NeedBody
 	}
+	verdicts := make([]bool, len(open))
 	pieces := slices.Collect(slices.Chunk(open, searchPiece))
-	var taken atomic.Int64
+	var taken, done atomic.Int64
 	read := func(look func() error) {
-		r := &contentReader{s: s, m: m, verdicts: verdicts, look: look}
+		r := &contentReader{g: g, m: m, look: look, done: &done}
 		for ctx.Err() == nil {
 			n := int(taken.Add(1)) - 1
 			if n >= len(pieces) {
 				return
 			}
-			if err := s.srv.o.Store.Fetch(ctx, s.box.id, s.box.uids(pieces[n]), need, r.message); err != nil {
+			r.open, r.verdicts = pieces[n], verdicts[n*searchPiece:]
+			if err := s.srv.o.Store.Fetch(ctx, g.id, g.uids(pieces[n]), need, r.message); err != nil {
 				cancel(err) // the first says why
 			}
 		}
@@ -151,39 +122,101 @@ func (s *session) matchContent(m *matcher, open []int, verdicts []verdict) error
 	for range min(searchers, len(pieces)) - 1 {
 		others.Go(func() { read(func() error { return nil }) })
 	}
-	looked := time.Now()
-	read(func() error {
-		if now := time.Now(); now.Sub(looked) > lookEvery {
-			if looked = now; s.c.left() {
-				return errGone
-			}
-		}
-		return nil
-	})
+	p := s.newProgress("Searching", len(open))
+	read(func() error { return p.look(int(done.Load())) })
 	others.Wait()
-	return s.wireError(context.Cause(ctx), "search")
+	if err := context.Cause(ctx); err != nil {
+		return nil, s.wireError(err, "search")
+	}
+	var found []int
+	for k, matches := range verdicts {
+		if matches {
+			found = append(found, open[k])
+		}
+	}
+	return found, nil
 }
 
 // contentReader decides messages that have been read; one goroutine's.
 type contentReader struct {
-	s        *session
+	g        *ground
 	m        *matcher
-	verdicts []verdict
+	open     []int  // indices of the messages to decide
+	verdicts []bool // of those
 	text     search.Reader
+	found    []verdict
 	look     func() error // whether the client is still there
+	done     *atomic.Int64
 }
 
 func (r *contentReader) message(c *store.Content) error {
-	i, ok := r.s.box.told.Index(c.UID)
+	i, ok := r.g.view.Index(c.UID)
 	if !ok {
 		return nil
 	}
+	at, ok := slices.BinarySearch(r.open, i)
+	if !ok {
+		return nil
+	}
+	r.done.Add(1)
 	if err := r.look(); err != nil {
 		return err
 	}
-	row, _ := r.s.box.row(i)
+	cand := &candidate{index: i, uid: c.UID, content: c, text: &r.text, hasSent: unknown, found: r.newFound()}
+	if r.m.rows {
+		cand.row = r.g.row(i)
+	}
 	r.text.Message(c)
-	cand := &candidate{index: i, row: row, content: c, text: &r.text}
-	r.verdicts[i] = r.m.match(cand)
+	r.verdicts[at] = r.m.matches(cand)
 	return cand.err
 }
+
+func (r *contentReader) newFound() []verdict {
+	if r.found == nil {
+		r.found = make([]verdict, len(r.m.terms))
+	}
+	for i := range r.found {
+		r.found[i] = unknown
+	}
+	return r.found
+}
+
+// progress looks after a client that waits for long work: whether it is still
+// there, and that it knows how far the work is (RFC 9585).
+type progress struct {
+	s      *session
+	doing  string
+	total  int
+	looked time.Time
+	told   time.Time
+	every  time.Duration
+}
+
+func (s *session) newProgress(doing string, total int) *progress {
+	now := time.Now()
+	return &progress{s: s, doing: doing, total: total, looked: now, told: now, every: s.srv.o.ProgressEvery}
+}
+
+// look is called often, with how much is done. It fails if the client has
+// gone.
+func (p *progress) look(done int) error {
+	now := time.Now()
+	if now.Sub(p.looked) < min(lookEvery, p.every) {
+		return nil
+	}
+	p.looked = now
+	if p.s.c.left() {
+		return errGone
+	}
+	if now.Sub(p.told) >= p.every {
+		p.told = now
+		p.s.c.write(fmt.Sprintf("* OK [INPROGRESS (%s %d %d)] %s\r\n", quoted(p.s.c.req.tag), done, p.total, p.doing))
+		if err := p.s.c.flush(); err != nil {
+			return errGone
+		}
+	}
+	return nil
+}
+
+// quoted writes a tag, which has neither quotes nor backslashes, as a string.
+func quoted(tag string) string { return `"` + tag + `"` }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"postrider/auth"
 	"postrider/imapd"
@@ -20,20 +21,22 @@ import (
 type asking struct {
 	*testing.T
 	r    *bufio.Reader
-	send func(string)
+	send func(string) // a command, under the tag a
+	raw  func(string)
 }
 
 func (w *world) asking(t *testing.T, ix *search.Index) *asking {
 	t.Helper()
 	a := auth.New(auth.Options{Store: w.store, PlaintextNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-	s := imapd.New(imapd.Options{Hostname: "mail.a.test", Store: w.store, Auth: a, Index: ix})
+	s := imapd.New(imapd.Options{Hostname: "mail.a.test", Store: w.store, Auth: a, Index: ix, Now: func() time.Time { return received }})
 	c := wiretest.Listen(t, s.Serve)("x")
 	t.Cleanup(func() { c.Close() })
-	q := &asking{T: t, r: bufio.NewReader(c), send: func(line string) {
-		if _, err := c.Write([]byte("a " + line + "\r\n")); err != nil {
+	q := &asking{T: t, r: bufio.NewReader(c), raw: func(line string) {
+		if _, err := c.Write([]byte(line + "\r\n")); err != nil {
 			t.Fatal(err)
 		}
 	}}
+	q.send = func(line string) { q.raw("a " + line) }
 	q.line()
 	q.ask(`LOGIN alice@a.test "` + password + `"`)
 	q.ask("SELECT INBOX")

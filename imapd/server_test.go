@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"postrider/auth"
+	"postrider/auth/authtest"
 	"postrider/imapd"
 	"postrider/internal/wiretest"
 	"postrider/mail"
@@ -29,9 +30,6 @@ import (
 )
 
 const password = "correct horse"
-
-// credential is made once: hashing is slow on purpose.
-var credential = sync.OnceValues(func() (store.Credential, error) { return auth.NewCredential(password) })
 
 // certificate is the test server's own, and the pool that trusts it.
 var certificate = sync.OnceValue(func() tls.Certificate {
@@ -54,7 +52,8 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 })
 
-// world is a store with alice@a.test and carol@a.test, and servers for it.
+// world is a store with alice@a.test, carol@a.test and the administrator
+// root@a.test, and servers for it.
 type world struct {
 	store *store.Store
 	alice store.Account
@@ -69,15 +68,13 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	ctx := context.Background()
 	w := &world{store: sqlitetest.New(t)}
-	cred, err := credential()
-	if err != nil {
-		t.Fatal(err)
-	}
+	cred := authtest.Credential(t, password)
 	if _, err := w.store.AddDomain(ctx, "a.test"); err != nil {
 		t.Fatal(err)
 	}
-	for name, acc := range map[string]*store.Account{"alice": &w.alice, "carol": &w.carol} {
-		a, err := w.store.AddAccount(ctx, store.NewAccount{Address: mail.Address{Local: name, Domain: "a.test"}, Credential: cred})
+	var root store.Account
+	for name, acc := range map[string]*store.Account{"alice": &w.alice, "carol": &w.carol, "root": &root} {
+		a, err := w.store.AddAccount(ctx, store.NewAccount{Address: mail.Address{Local: name, Domain: "a.test"}, Credential: cred, Admin: name == "root"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,15 +84,18 @@ func newWorld(t testing.TB) *world {
 	roots := x509.NewCertPool()
 	roots.AddCert(cert.Leaf)
 	w.tls = &tls.Config{ServerName: "mail.a.test", RootCAs: roots}
-	serverTLS := &tls.Config{Certificates: []tls.Certificate{cert}}
+	serverTLS := &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert}
 	trusting := w.server(serverTLS, "127.0.0.0/8")
 	strict := w.server(serverTLS)
+	few := w.fewServer()
 	dials := map[string]func(string) net.Conn{
 		"":       wiretest.Listen(t, trusting.Serve),
+		"few":    wiretest.Listen(t, few.Serve),
 		"strict": wiretest.Listen(t, strict.Serve),
 		"tls": wiretest.Listen(t, func(ctx context.Context, c net.Conn) {
 			strict.Serve(ctx, tls.Server(c, serverTLS))
 		}),
+		"chatty":  wiretest.Listen(t, w.chatty().Serve),
 		"deliver": wiretest.Listen(t, w.serveDeliveries),
 		"refuse":  wiretest.Listen(t, func(_ context.Context, c net.Conn) { trusting.Refuse(c) }),
 	}
@@ -115,15 +115,33 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) server(cfg *tls.Config, plaintext ...string) *imapd.Server {
+	return imapd.New(w.options(cfg, plaintext...))
+}
+
+// chatty tells how far it is all the time.
+func (w *world) chatty() *imapd.Server {
+	o := w.options(nil, "127.0.0.0/8")
+	o.ProgressEvery = 1
+	return imapd.New(o)
+}
+
+// fewServer carries a command out for three messages at most.
+func (w *world) fewServer() *imapd.Server {
+	o := w.options(nil, "127.0.0.0/8")
+	o.MessageLimit, o.MessagesAtOnce = 2, 3
+	return imapd.New(o)
+}
+
+func (w *world) options(cfg *tls.Config, plaintext ...string) imapd.Options {
 	var nets []netip.Prefix
 	for _, p := range plaintext {
 		nets = append(nets, netip.MustParsePrefix(p))
 	}
-	return imapd.New(imapd.Options{
+	return imapd.Options{
 		Hostname: "mail.a.test", Version: "test", Store: w.store, TLS: cfg, MaxMessageBytes: 1 << 20,
-		Auth: auth.New(auth.Options{Store: w.store, PlaintextNetworks: nets}),
+		Auth: auth.New(auth.Options{Store: w.store, PlaintextNetworks: nets, ClientCAs: authority().pool}),
 		Now:  func() time.Time { return received },
-	})
+	}
 }
 
 // prefix is what the server puts before the messages of testdata/mail.
@@ -173,10 +191,3 @@ func (w *world) serveDeliveries(_ context.Context, c net.Conn) {
 }
 
 func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
-
-func TestDialogues(t *testing.T) {
-	wiretest.Dir(t, "testdata", func(t *testing.T) *wiretest.Env {
-		w := newWorld(t)
-		return &wiretest.Env{Dial: w.dial, TLS: w.tls}
-	})
-}

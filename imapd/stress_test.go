@@ -1,9 +1,13 @@
 package imapd_test
 
 import (
+	"bufio"
+	"compress/flate"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,49 +17,168 @@ import (
 	"time"
 )
 
-const (
-	stressClients = 6
-	stressTime    = 3 * time.Second
-)
+const stressClients = 20
+
+// stressTime is how long TestStress runs; POSTRIDER_STRESS says otherwise.
+func stressTime(t *testing.T) time.Duration {
+	if text := os.Getenv("POSTRIDER_STRESS"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if testing.Short() {
+		return 3 * time.Second
+	}
+	return 20 * time.Second
+}
+
+// model is what all clients together have been told: what flags a message had
+// at a mod-sequence is one truth for all.
+type model struct {
+	mu    sync.Mutex
+	flags map[[2]int]string // by UID and mod-sequence
+	gone  map[int]bool      // UIDs that somebody was told are expunged
+}
+
+// saw notes flags at a mod-sequence, and returns what was told of them before
+// if that was something else.
+func (m *model) saw(uid, modSeq int, flags string) (other string, differs bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := [2]int{uid, modSeq}
+	before, ok := m.flags[k]
+	if !ok {
+		m.flags[k] = flags
+		return "", false
+	}
+	return before, before != flags
+}
+
+func (m *model) lost(uid int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gone[uid] = true
+}
+
+// isGone tells whether a message has gone, as somebody knows who was told so
+// before now.
+func (m *model) isGone(uid int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gone[uid]
+}
+
+// message is what a client knows of one.
+type message struct {
+	flags  string
+	modSeq int
+	known  bool // its flags
+}
 
 // watcher is a client that keeps its own idea of the mailbox and compares
-// every untagged response with it.
+// every untagged response with it and with the model.
 type watcher struct {
 	*client
-	id    int
-	rnd   *rand.Rand
-	tag   int
-	uids  []int           // by sequence number; 0 is not known yet
-	flags map[int]string  // by UID, as told last
-	quiet map[string]bool // commands during which EXPUNGE may not be told
-	fail  func(string)
+	*model
+	id       int
+	rnd      *rand.Rand
+	enable   string // what it enables
+	deflate  bool
+	tag      int
+	uids     []int            // by sequence number; 0 is not known yet
+	by       map[int]*message // by UID
+	validity int
+	since    int      // the mod-sequence up to which it knows everything
+	recent   []string // the last lines on the wire
+	fail     func(string)
+}
+
+// note keeps a line for who reads of a failure.
+func (w *watcher) note(l string) {
+	if w.recent = append(w.recent, l); len(w.recent) > 30 {
+		w.recent = w.recent[1:]
+	}
 }
 
 var (
-	existsLine  = regexp.MustCompile(`^\* (\d+) EXISTS$`)
-	expungeLine = regexp.MustCompile(`^\* (\d+) EXPUNGE$`)
-	fetchLine   = regexp.MustCompile(`^\* (\d+) FETCH \(UID (\d+) FLAGS \(([^)]*)\)\)$`)
+	existsLine   = regexp.MustCompile(`^\* (\d+) EXISTS$`)
+	expungeLine  = regexp.MustCompile(`^\* (\d+) EXPUNGE$`)
+	vanishedLine = regexp.MustCompile(`^\* VANISHED (\(EARLIER\) )?([\d:,]+)$`)
+	fetchLine    = regexp.MustCompile(`^\* (\d+) (UID)?FETCH \((.*)\)$`)
+	uidItem      = regexp.MustCompile(`\bUID (\d+)`)
+	flagsItem    = regexp.MustCompile(`\bFLAGS \(([^)]*)\)`)
+	modSeqItem   = regexp.MustCompile(`\bMODSEQ \((\d+)\)`)
+	highest      = regexp.MustCompile(`\[HIGHESTMODSEQ (\d+)\]`)
+	validityCode = regexp.MustCompile(`\[UIDVALIDITY (\d+)\]`)
+
+	// quiet are the commands during which EXPUNGE may not be told.
+	quiet = map[string]bool{"FETCH": true, "STORE": true, "SEARCH": true, "SORT": true, "THREAD": true}
 )
+
+func (w *watcher) has(extension string) bool { return strings.Contains(w.enable, extension) }
+
+// sequence tells whether it knows messages by sequence numbers.
+func (w *watcher) sequence() bool { return !w.has("UIDONLY") }
 
 // do gives a command and reads its responses to the tagged one.
 func (w *watcher) do(command string) string {
 	w.tag++
 	tag := fmt.Sprintf("c%d-%d", w.id, w.tag)
 	w.send(tag + " " + command)
+	w.note("C: " + tag + " " + command)
 	verb, _, _ := strings.Cut(command, " ")
 	if verb == "IDLE" {
 		w.until("+ ", verb)
 		w.send("DONE")
 	}
-	return w.until(tag+" ", verb)
+	answer := w.until(tag+" ", verb)
+	if verb == "SELECT" && w.has("QRESYNC") {
+		w.fromCache()
+	}
+	if at := slices.Index(w.uids, 0); w.has("QRESYNC") && w.sequence() && at >= 0 {
+		// Who is told of expunges by UID has to know the UIDs: those of new
+		// messages, which stand at the end.
+		last := 0
+		if at > 0 {
+			last = w.uids[at-1]
+		}
+		w.do(fmt.Sprintf("UID FETCH %d:* (UID FLAGS)", last+1))
+	}
+	return answer
+}
+
+// fromCache numbers the messages that it knows after coming back: they are
+// the first ones, and what was told meanwhile must fit.
+func (w *watcher) fromCache() {
+	uids := slices.Sorted(maps.Keys(w.by))
+	if len(uids) > len(w.uids) && w.sequence() {
+		w.fail(fmt.Sprintf("it knows %d messages, and there are %d", len(uids), len(w.uids)))
+		return
+	}
+	for i, uid := range w.uids {
+		if uid != 0 && (i >= len(uids) || uids[i] != uid) {
+			w.fail(fmt.Sprintf("message %d is UID %d, known were %v", i+1, uid, uids))
+			return
+		}
+	}
+	for len(uids) < len(w.uids) {
+		uids = append(uids, 0)
+	}
+	w.uids = uids
 }
 
 func (w *watcher) until(prefix, verb string) string {
 	for {
 		l := w.line()
+		w.note("S: " + l)
 		if strings.HasPrefix(l, prefix) {
-			if strings.HasPrefix(l, prefix+"BAD") {
+			if strings.HasPrefix(l, prefix+"BAD") || strings.Contains(l, "SERVERBUG") {
 				w.fail(verb + ": " + l)
+			}
+			if m := highest.FindStringSubmatch(l); m != nil {
+				w.since = number(m[1])
 			}
 			return l
 		}
@@ -64,112 +187,121 @@ func (w *watcher) until(prefix, verb string) string {
 }
 
 func (w *watcher) untagged(l, verb string) {
-	switch {
-	case existsLine.MatchString(l):
-		n := number(existsLine, l, 1)
-		if n < len(w.uids) {
+	if m := existsLine.FindStringSubmatch(l); m != nil {
+		n := number(m[1])
+		if n < len(w.uids) && w.sequence() && verb != "SELECT" {
 			w.fail(fmt.Sprintf("%s with %d messages", l, len(w.uids)))
 		}
 		for len(w.uids) < n {
 			w.uids = append(w.uids, 0)
 		}
-	case expungeLine.MatchString(l):
-		n := number(expungeLine, l, 1)
-		if n < 1 || n > len(w.uids) || w.quiet[verb] {
-			w.fail(fmt.Sprintf("%s in %s with %d messages", l, verb, len(w.uids)))
-			return
+	} else if m := expungeLine.FindStringSubmatch(l); m != nil {
+		w.expunged(number(m[1]), verb, l)
+	} else if m := vanishedLine.FindStringSubmatch(l); m != nil {
+		w.vanished(m[2], m[1] != "", verb, l)
+	} else if m := fetchLine.FindStringSubmatch(l); m != nil {
+		w.fetched(number(m[1]), m[2] != "", m[3], verb, l)
+	} else if m := validityCode.FindStringSubmatch(l); m != nil {
+		w.validity = number(m[1])
+	} else if m := highest.FindStringSubmatch(l); m != nil && verb == "SELECT" {
+		w.since = number(m[1])
+	}
+}
+
+func (w *watcher) expunged(n int, verb, l string) {
+	if n < 1 || n > len(w.uids) || quiet[verb] || w.has("QRESYNC") || w.has("UIDONLY") {
+		w.fail(fmt.Sprintf("%s in %s with %d messages", l, verb, len(w.uids)))
+		return
+	}
+	if uid := w.uids[n-1]; uid != 0 {
+		w.forget(uid)
+	}
+	w.uids = slices.Delete(w.uids, n-1, n)
+}
+
+func (w *watcher) forget(uid int) {
+	w.lost(uid)
+	delete(w.by, uid)
+}
+
+// vanished takes UIDs that have gone: of EARLIER ones some may never have been
+// known.
+func (w *watcher) vanished(set string, earlier bool, verb, l string) {
+	if !earlier && (quiet[verb] || !w.has("QRESYNC") && !w.has("UIDONLY")) {
+		w.fail(l + " in " + verb)
+	}
+	for r := range strings.SplitSeq(set, ",") {
+		a, b, ranged := strings.Cut(r, ":")
+		if !ranged {
+			b = a
 		}
-		w.uids = slices.Delete(w.uids, n-1, n)
-	case fetchLine.MatchString(l):
-		n, uid := number(fetchLine, l, 1), number(fetchLine, l, 2)
-		if n < 1 || n > len(w.uids) || w.uids[n-1] != 0 && w.uids[n-1] != uid {
+		for uid := number(a); uid <= number(b); uid++ {
+			at := slices.Index(w.uids, uid)
+			if at < 0 && w.sequence() && !earlier && !slices.Contains(w.uids, 0) {
+				w.fail(fmt.Sprintf("%s, where UID %d is not known", l, uid))
+			}
+			if at < 0 && !earlier {
+				at = slices.Index(w.uids, 0) // one whose UID it has not been told
+			}
+			if at >= 0 {
+				w.uids = slices.Delete(w.uids, at, at+1)
+			}
+			w.forget(uid)
+		}
+	}
+}
+
+func (w *watcher) fetched(n int, byUID bool, items, verb, l string) {
+	uid := 0
+	if byUID == w.sequence() {
+		w.fail(l + " is of the wrong kind")
+	}
+	if m := uidItem.FindStringSubmatch(items); m != nil {
+		uid = number(m[1])
+	}
+	if byUID {
+		uid = n
+	} else {
+		if n < 1 || n > len(w.uids) || uid != 0 && w.uids[n-1] != 0 && w.uids[n-1] != uid {
 			w.fail(fmt.Sprintf("%s in %s, where message %d of %v was known", l, verb, n, w.uids))
 			return
 		}
-		w.uids[n-1] = uid
-		w.flags[uid] = fetchLine.FindStringSubmatch(l)[3]
-		known := slices.DeleteFunc(slices.Clone(w.uids), func(u int) bool { return u == 0 })
-		if !slices.IsSorted(known) {
-			w.fail(fmt.Sprintf("UIDs do not ascend: %v", w.uids))
+		if uid != 0 {
+			w.uids[n-1] = uid
+			known := slices.DeleteFunc(slices.Clone(w.uids), func(u int) bool { return u == 0 })
+			if !slices.IsSorted(known) {
+				w.fail(fmt.Sprintf("UIDs do not ascend: %v", w.uids))
+			}
 		}
+		uid = w.uids[n-1]
 	}
-}
-
-func number(re *regexp.Regexp, l string, group int) int {
-	n, _ := strconv.Atoi(re.FindStringSubmatch(l)[group])
-	return n
-}
-
-// step does something that is legal.
-func (w *watcher) step() {
-	n := len(w.uids)
-	pick := func() int { return 1 + w.rnd.IntN(n) }
-	choice := w.rnd.IntN(12)
-	if n == 0 && choice >= 4 {
-		choice = 0
-	}
-	switch choice {
-	case 0, 1:
-		w.do("APPEND INBOX {16+}\r\nSubject: x\r\n\r\ny\n")
-	case 2:
-		w.do("NOOP")
-	case 3:
-		w.do("IDLE")
-	case 4, 5:
-		a, b := pick(), pick()
-		flag := []string{`\Deleted`, `\Seen`, `\Flagged`, "Key"}[w.rnd.IntN(4)]
-		op := []string{"+FLAGS", "-FLAGS", "FLAGS"}[w.rnd.IntN(3)]
-		w.do(fmt.Sprintf("STORE %d:%d %s (%s)", min(a, b), max(a, b), op, flag))
-	case 6:
-		w.silent(pick())
-	case 7:
-		w.do("EXPUNGE")
-	case 8:
-		w.do(fmt.Sprintf("FETCH %d:* (UID FLAGS)", pick()))
-	case 9:
-		w.do("UID FETCH 1:* (FLAGS)")
-	case 10:
-		w.do(fmt.Sprintf("COPY %d INBOX", pick()))
-	case 11:
-		w.do(fmt.Sprintf("MOVE %d Trash", pick()))
-	}
-}
-
-func (w *watcher) open() {
-	w.line()
-	w.do(`LOGIN alice@a.test "correct horse"`)
-	w.do("SELECT INBOX")
-}
-
-// silent deletes a message without being told of it, unless somebody else
-// has changed it too.
-func (w *watcher) silent(n int) {
-	uid := w.uids[n-1]
-	f, known := w.flags[uid]
-	delete(w.flags, uid)
-	answer := w.do(fmt.Sprintf(`STORE %d +FLAGS.SILENT (\Deleted)`, n))
-	if _, told := w.flags[uid]; told || !known {
+	if uid == 0 {
 		return
 	}
-	if strings.Contains(answer, " OK ") && !strings.Contains(f, `\Deleted`) {
-		f += ` \Deleted`
+	if w.by[uid] == nil {
+		w.by[uid] = &message{}
 	}
-	w.flags[uid] = f
+	m := w.by[uid]
+	if f := flagsItem.FindStringSubmatch(items); f != nil {
+		m.flags, m.known = sorted(f[1]), true
+	}
+	if q := modSeqItem.FindStringSubmatch(items); q != nil {
+		modSeq := number(q[1])
+		if modSeq < m.modSeq {
+			w.fail(fmt.Sprintf("%s, where the mod-sequence was %d", l, m.modSeq))
+		}
+		m.modSeq = modSeq
+		if f := flagsItem.FindStringSubmatch(items); f != nil {
+			if other, differs := w.saw(uid, modSeq, m.flags); differs {
+				w.fail(fmt.Sprintf("%s, where another was told (%s)", l, other))
+			}
+		}
+	}
 }
 
-// state is the mailbox as the client sees it after a look at everything.
-func (w *watcher) state() string {
-	w.do("NOOP")
-	told := maps.Clone(w.flags)
-	w.do("FETCH 1:* (UID FLAGS)")
-	var b strings.Builder
-	for i, u := range w.uids {
-		if f, ok := told[u]; ok && sorted(f) != sorted(w.flags[u]) {
-			w.fail(fmt.Sprintf("UID %d has flags (%s), told were (%s)", u, w.flags[u], f))
-		}
-		fmt.Fprintf(&b, "%d:%d(%s) ", i+1, u, sorted(w.flags[u]))
-	}
-	return b.String()
+func number(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
 }
 
 func sorted(flags string) string {
@@ -178,19 +310,200 @@ func sorted(flags string) string {
 	return strings.Join(f, " ")
 }
 
-// TestStress has clients change one mailbox at once, each keeping count. No
-// sequence number may ever be wrong, and all agree in the end.
+// step does something that is legal.
+func (w *watcher) step() {
+	n := len(w.uids)
+	uid, seq := "UID ", func() string { return strconv.Itoa(1 + w.rnd.IntN(1000)) }
+	if w.sequence() {
+		uid, seq = "", func() string { return strconv.Itoa(1 + w.rnd.IntN(len(w.uids))) }
+		if w.rnd.IntN(3) == 0 {
+			uid, seq = "UID ", func() string { return strconv.Itoa(1 + w.rnd.IntN(1000)) }
+		}
+	}
+	choice := w.rnd.IntN(16)
+	if n == 0 && choice >= 4 {
+		choice = 0
+	}
+	switch choice {
+	case 0, 1:
+		if n < 100 {
+			w.do("APPEND INBOX {16+}\r\nSubject: x\r\n\r\ny\n")
+		} else {
+			w.do(`UID STORE 1:* +FLAGS.SILENT (\Deleted)`)
+			w.forgetFlags()
+			w.do("EXPUNGE")
+		}
+	case 2:
+		w.do("NOOP")
+	case 3:
+		w.do("IDLE")
+	case 4, 5:
+		flag := []string{`\Deleted`, `\Seen`, `\Flagged`, "Key"}[w.rnd.IntN(4)]
+		op := []string{"+FLAGS", "-FLAGS", "FLAGS"}[w.rnd.IntN(3)]
+		w.do(fmt.Sprintf("%sSTORE %s,%s %s (%s)", uid, seq(), seq(), op, flag))
+	case 6:
+		w.do(fmt.Sprintf(`%sSTORE %s:%s +FLAGS.SILENT (\Deleted)`, uid, seq(), seq()))
+		w.forgetFlags()
+	case 7:
+		w.do("EXPUNGE")
+	case 8:
+		w.do(fmt.Sprintf("%sFETCH %s:* (UID FLAGS)", uid, seq()))
+	case 9:
+		w.do("UID FETCH 1:* (UID FLAGS)")
+	case 10:
+		w.do(fmt.Sprintf("%sCOPY %s INBOX", uid, seq()))
+	case 11:
+		w.do(fmt.Sprintf("%sMOVE %s Trash", uid, seq()))
+	case 12:
+		w.do(uid + "SEARCH UNSEEN NOT FLAGGED")
+	case 13:
+		if w.has("CONDSTORE") || w.has("QRESYNC") {
+			w.do(fmt.Sprintf("%sSTORE %s:%s (UNCHANGEDSINCE %d) +FLAGS.SILENT (Key)", uid, seq(), seq(), w.since))
+			w.forgetFlags()
+			w.do(fmt.Sprintf("UID FETCH 1:* (UID FLAGS MODSEQ) (CHANGEDSINCE %d)", w.since))
+		}
+	case 14:
+		w.compare()
+	case 15:
+		w.again()
+	}
+}
+
+// forgetFlags is for what a silent STORE leaves for the client to work out.
+func (w *watcher) forgetFlags() {
+	for _, m := range w.by {
+		m.known = false
+	}
+}
+
+// compare looks at everything, and sees that it was told before.
+func (w *watcher) compare() {
+	w.do("NOOP")
+	told := map[int]message{}
+	for uid, m := range w.by {
+		told[uid] = *m
+	}
+	items := "UID FLAGS"
+	if w.has("CONDSTORE") || w.has("QRESYNC") {
+		items += " MODSEQ"
+	}
+	changed := map[int]bool{} // told anew by this command, before its own answers
+	before := maps.Clone(told)
+	w.do("UID FETCH 1:* (" + items + ")")
+	for uid, m := range w.by {
+		b, ok := before[uid]
+		if ok && b.known && b.flags != m.flags && !changed[uid] && b.modSeq != 0 && b.modSeq == m.modSeq {
+			w.fail(fmt.Sprintf("UID %d has flags (%s), told were (%s) at the same mod-sequence %d", uid, m.flags, b.flags, m.modSeq))
+		}
+	}
+}
+
+// again leaves the mailbox and comes back, with QRESYNC by what it knows; that
+// and a full look must be the same.
+func (w *watcher) again() {
+	since, validity := w.since, w.validity
+	if !w.has("QRESYNC") {
+		w.do("UNSELECT")
+		w.uids, w.by = nil, map[int]*message{}
+		w.do("SELECT INBOX")
+		return
+	}
+	w.do("UNSELECT")
+	// What it keeps is its cache by UID; numbers mean nothing any more.
+	w.uids = nil
+	for _, m := range w.by {
+		m.known = m.known && m.modSeq <= since
+	}
+	w.do(fmt.Sprintf("SELECT INBOX (QRESYNC (%d %d))", validity, since))
+	cache := map[int]message{}
+	for uid, m := range w.by {
+		cache[uid] = *m
+	}
+	w.by = map[int]*message{}
+	w.do("UID FETCH 1:* (UID FLAGS MODSEQ)")
+	for uid, m := range w.by {
+		c, ok := cache[uid]
+		if ok && c.known && c.modSeq == m.modSeq && c.flags != m.flags {
+			w.fail(fmt.Sprintf("after QRESYNC UID %d has (%s), a full look (%s)", uid, c.flags, m.flags))
+		}
+		if ok && c.modSeq > m.modSeq {
+			w.fail(fmt.Sprintf("after QRESYNC UID %d has mod-sequence %d, a full look %d", uid, c.modSeq, m.modSeq))
+		}
+		if !ok && m.modSeq <= since && w.sequence() { // who has no numbers did not ask for the UIDs of new ones
+			w.fail(fmt.Sprintf("QRESYNC since %d did not tell UID %d of %d", since, uid, m.modSeq))
+		}
+	}
+	for uid := range cache {
+		if w.by[uid] == nil && !w.isGone(uid) {
+			w.fail(fmt.Sprintf("QRESYNC since %d left UID %d, which is not there", since, uid))
+		}
+	}
+}
+
+func (w *watcher) open() {
+	w.line()
+	w.do(`LOGIN alice@a.test "correct horse"`)
+	if w.deflate {
+		w.do("COMPRESS DEFLATE")
+		out, err := flate.NewWriter(w.Conn, flate.BestSpeed)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.r = bufio.NewReader(flate.NewReader(w.r))
+		w.Conn = deflating{w.Conn, out}
+	}
+	if w.enable != "" {
+		w.do("ENABLE " + w.enable)
+	}
+	w.do("SELECT INBOX")
+}
+
+// deflating compresses what a client says.
+type deflating struct {
+	net.Conn
+	w *flate.Writer
+}
+
+func (d deflating) Write(p []byte) (int, error) {
+	if _, err := d.w.Write(p); err != nil {
+		return 0, err
+	}
+	return len(p), d.w.Flush()
+}
+
+// state is the mailbox as the client sees it after a look at everything.
+func (w *watcher) state() string {
+	w.do("NOOP")
+	w.uids, w.by = nil, map[int]*message{}
+	w.do("SELECT INBOX")
+	w.do("UID FETCH 1:* (UID FLAGS)")
+	var b strings.Builder
+	for _, uid := range slices.Sorted(maps.Keys(w.by)) {
+		fmt.Fprintf(&b, "%d(%s) ", uid, w.by[uid].flags)
+	}
+	return b.String()
+}
+
+// TestStress has clients of all kinds change one mailbox at once, each keeping
+// count. No sequence number may ever be wrong, flags at a mod-sequence are the
+// same for all, whoever comes back knows what a full look shows, and all agree
+// in the end.
 func TestStress(t *testing.T) {
 	w := newWorld(t)
+	all := &model{flags: map[[2]int]string{}, gone: map[int]bool{}}
+	kinds := []string{"", "CONDSTORE", "QRESYNC", "UIDONLY CONDSTORE", "IMAP4rev2", "QRESYNC IMAP4rev2", "UIDONLY QRESYNC"}
+	last := stressTime(t)
 	var clients []*watcher
 	for i := range stressClients {
 		nc := w.dial("x")
 		defer nc.Close()
-		nc.SetDeadline(time.Now().Add(60 * time.Second))
+		nc.SetDeadline(time.Now().Add(last + 60*time.Second))
 		c := &watcher{
-			client: newClient(t, nc), id: i, rnd: rand.New(rand.NewPCG(7, uint64(i))), flags: map[int]string{},
-			quiet: map[string]bool{"FETCH": true, "STORE": true, "SEARCH": true},
-			fail:  func(s string) { t.Errorf("client %d: %s", i, s) },
+			client: newClient(t, nc), model: all, id: i, rnd: rand.New(rand.NewPCG(7, uint64(i))), by: map[int]*message{},
+			enable: kinds[i%len(kinds)], deflate: i%5 == 4,
+		}
+		c.fail = func(s string) {
+			t.Errorf("client %d (%s): %s\n%s", i, c.enable, s, strings.Join(c.recent, "\n"))
 		}
 		c.open()
 		clients = append(clients, c)
@@ -199,7 +512,7 @@ func TestStress(t *testing.T) {
 	steps := make([]int, stressClients)
 	for i, c := range clients {
 		wg.Go(func() {
-			for end := time.Now().Add(stressTime); time.Now().Before(end) && !t.Failed(); steps[i]++ {
+			for end := time.Now().Add(last); time.Now().Before(end) && !t.Failed(); steps[i]++ {
 				c.step()
 			}
 		})
@@ -208,7 +521,11 @@ func TestStress(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("commands: %v", steps)
+	total := 0
+	for _, n := range steps {
+		total += n
+	}
+	t.Logf("%d commands in %v; %d states of messages, %d expunged", total, last, len(all.flags), len(all.gone))
 	want := clients[0].state()
 	for _, c := range clients[1:] {
 		if got := c.state(); got != want {

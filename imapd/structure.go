@@ -6,16 +6,16 @@ import "postrider/mail"
 // There is no space between the parts of a multipart: Outlook stumbles over
 // one.
 func (e *encoder) structure(p *mail.Part, extended bool) {
-	e.atom("(")
+	e.Special('(')
 	switch {
 	case len(p.Parts) > 0:
 		for i := range p.Parts {
 			e.structure(&p.Parts[i], extended)
 		}
-		e.atom(" ")
-		e.str(p.Subtype)
+		e.SP()
+		e.String(p.Subtype)
 		if extended {
-			e.atom(" ")
+			e.SP()
 			e.params(p.Params)
 		}
 	default:
@@ -24,93 +24,92 @@ func (e *encoder) structure(p *mail.Part, extended bool) {
 	if extended {
 		e.extension(p)
 	}
-	e.atom(")")
+	e.Special(')')
 }
 
 // single writes what is particular to a part that is no multipart.
 func (e *encoder) single(p *mail.Part, extended bool) {
-	e.str(p.Type)
-	e.atom(" ")
-	e.str(p.Subtype)
-	e.atom(" ")
+	e.String(p.Type)
+	e.SP()
+	e.String(p.Subtype)
+	e.SP()
 	e.params(p.Params)
-	e.atom(" ")
-	e.nstring(p.ID)
-	e.atom(" ")
-	e.nstring(p.Description)
-	e.atom(" ")
-	e.str(p.Encoding)
-	e.atom(" ")
-	e.num(p.Body.Size)
+	e.SP()
+	e.field(p.ID, p.Empty&mail.EmptyID != 0)
+	e.SP()
+	e.field(p.Description, p.Empty&mail.EmptyDescription != 0)
+	e.SP()
+	e.String(p.Encoding)
+	e.SP()
+	e.Number(p.Body.Size)
 	switch {
-	case p.Message != nil:
-		e.atom(" ")
+	case p.Message != nil && (e.rev2 || p.Subtype == "rfc822"):
+		// message/global has these since RFC 9051 §9, media-message; a client
+		// of RFC 3501 alone takes them for a syntax error.
+		e.SP()
 		e.envelope(&p.Message.Envelope)
-		e.atom(" ")
+		e.SP()
 		e.structure(&p.Message.Root, extended)
-		e.atom(" ")
-		e.num(p.Lines)
+		e.SP()
+		e.Number(p.Lines)
 	case p.Type == "text":
-		e.atom(" ")
-		e.num(p.Lines)
+		e.SP()
+		e.Number(p.Lines)
 	}
 	if extended {
-		e.atom(" ")
-		e.nstring(p.MD5)
+		e.SP()
+		e.field(p.MD5, p.Empty&mail.EmptyMD5 != 0)
 	}
 }
 
 // extension writes disposition, language and location.
 func (e *encoder) extension(p *mail.Part) {
-	e.atom(" ")
-	if p.Disposition == "" {
-		e.atom("NIL")
+	e.SP()
+	if p.Disposition == "" && p.DispParams == nil && p.Empty&mail.EmptyDisposition == 0 {
+		e.NIL()
 	} else {
-		e.atom("(")
-		e.str(p.Disposition)
-		e.atom(" ")
+		e.Special('(')
+		e.String(p.Disposition)
+		e.SP()
 		e.params(p.DispParams)
-		e.atom(")")
+		e.Special(')')
 	}
-	e.atom(" ")
-	switch len(p.Language) {
-	case 0:
-		e.atom("NIL")
-	case 1:
-		e.str(p.Language[0])
-	default:
-		e.atom("(")
+	e.SP()
+	if len(p.Language) == 0 {
+		e.NIL()
+	} else { // a list even of one, as Dovecot and Cyrus have it
+		e.Special('(')
 		for i, l := range p.Language {
 			if i > 0 {
-				e.atom(" ")
+				e.SP()
 			}
-			e.str(l)
+			e.String(l)
 		}
-		e.atom(")")
+		e.Special(')')
 	}
-	e.atom(" ")
-	e.nstring(p.Location)
+	e.SP()
+	e.field(p.Location, p.Empty&mail.EmptyLocation != 0)
 }
 
 // params writes parameters in the message's order. What was encoded goes out
 // encoded, under the name with an asterisk, as clients expect it.
 func (e *encoder) params(list []mail.Param) {
 	if len(list) == 0 {
-		e.atom("NIL")
+		e.NIL()
 		return
 	}
-	e.atom("(")
+	e.Special('(')
 	for i, p := range list {
 		if i > 0 {
-			e.atom(" ")
+			e.SP()
 		}
 		name, value := p.Name, p.Value
 		if p.Extended != "" {
 			name, value = name+"*", p.Extended
 		}
-		e.str(name)
-		e.atom(" ")
-		e.str(value)
+		e.String(name)
+		e.SP()
+		e.String(value)
 	}
-	e.atom(")")
+	e.Special(')')
 }
