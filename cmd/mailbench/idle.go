@@ -28,15 +28,16 @@ func idleWorkload() Workload {
 			r.register(fs)
 			fs.IntVar(&r.connections, "connections", 1000, "`N` connections at once")
 			fs.IntVar(&r.sources, "sources", 64, "`N` loopback addresses that connections come from, if the server is on one")
-			fs.DurationVar(&r.settle, "settle", 3*time.Second, "`TIME` to wait before memory is looked at")
+			fs.DurationVar(&r.settle, "settle", idleSettle, "`TIME` to wait before memory is looked at")
 			return r
 		},
 	}
 }
 
 const (
-	idleBuffer = 512 // octets for a connection that only waits
-	idleAtOnce = 16  // connections that are being made
+	idleSettle = 21 * time.Second // Postrider gives memory back after 10 to 20 seconds in which nothing happens
+	idleBuffer = 512              // octets for a connection that only waits
+	idleAtOnce = 16               // connections that are being made
 	idleUser   = usersIMAP + mixUsers
 )
 

@@ -93,6 +93,8 @@ func TestReadingLoads(t *testing.T) {
 			"select-cold envelope-first bodystructure-first header-first select-warm flags sizes envelope bodystructure header body"},
 		{[]string{"search", "--count", "60", "--repeat", "2"},
 			"subject-none subject-one subject-many from-none from-one from-many body-none body-one body-many text-none text-one text-many"},
+		{[]string{"sort", "--count", "60", "--repeat", "1"},
+			"sort-subject sort-date sort-from thread-references thread-refs thread-subject"},
 		{[]string{"change", "--count", "60", "--repeat", "1"}, "copy store expunge"},
 		{[]string{"mix", "--count", "40", "--users", "2", "--connections", "4", "--duration", "300ms"}, "mix"},
 		{[]string{"idle", "--count", "20", "--connections", "20", "--settle", "100ms", "--pid", strconv.Itoa(s.PID())}, "memory"},

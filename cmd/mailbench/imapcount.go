@@ -12,6 +12,9 @@ type counted struct {
 
 	exists int   // the last EXISTS, or -1
 	found  []int // the numbers in SEARCH, in the order in which they came
+	sorted []int // those in SORT
+
+	threads string // what THREAD says
 }
 
 // perform is do, with the responses counted. each may be nil.
@@ -50,6 +53,10 @@ func (n *counted) add(line []byte) {
 		n.status++
 	case "SEARCH":
 		n.found = appendNumbers(n.found, after)
+	case "SORT":
+		n.sorted = appendNumbers(n.sorted, after)
+	case "THREAD":
+		n.threads = string(after)
 	}
 }
 

@@ -16,10 +16,12 @@ func TestCounted(t *testing.T) {
 		"* 12 EXISTS", "* 0 RECENT", "* FLAGS (\\Seen)", "* 13 EXISTS", "* 3 EXPUNGE", "* 3 EXPUNGE",
 		"* 1 FETCH (FLAGS ())", `* 2 FETCH (BODY[] {5})`, "* OK 5 EXPUNGE", `* LIST () "/" "7 FETCH"`,
 		"* STATUS x (MESSAGES 3)", "* SEARCH 2 30 4", "* SEARCH 5 (MODSEQ 917)", "a1 OK 3 FETCH done", "* BYE",
+		"* SORT 3 1 2", "* THREAD (1 2)(3)",
 	} {
 		n.add([]byte(line))
 	}
-	want := counted{fetched: 2, expunged: 2, listed: 1, status: 1, exists: 13, found: []int{2, 30, 4, 5}}
+	want := counted{fetched: 2, expunged: 2, listed: 1, status: 1, exists: 13, found: []int{2, 30, 4, 5},
+		sorted: []int{3, 1, 2}, threads: "(1 2)(3)"}
 	if !reflect.DeepEqual(n, want) {
 		t.Errorf("counted %+v, want %+v", n, want)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -63,6 +64,79 @@ func TestDeliveringLoads(t *testing.T) {
 				t.Errorf("results %q, want %q", strings.Join(got, " "), test.results)
 			}
 		})
+	}
+}
+
+// The files of a folder are sent in place of generated messages, each as it
+// stands there.
+func TestMessagesOfAFolder(t *testing.T) {
+	s, flags := deliveringSite(t, sinkAddr(t))
+	dir := filepath.Join(t.TempDir(), "[of] mail")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const first = "Subject: first\r\n\r\n.\r\n..dots\r\n"
+	for name, text := range map[string]string{"a.eml": first, "b.eml": "Subject: second\n\nno end", "c.txt": "Subject: third\r\n\r\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, load := range []string{"smtp", "lmtp"} {
+		args := []string{load, "--count", "5", "--connections", "1", "--mailboxes", "1", "--first", strconv.Itoa(usersSMTP + 2), "--messages", dir}
+		for _, r := range mailbench(t, append(args, flags...)...) {
+			if r.Count != 5 || r.Stored != 5 {
+				t.Errorf("%s: %d sent, %d stored", load, r.Count, r.Stored)
+			}
+		}
+	}
+	for subject, want := range map[string]int{"first": 6, "second": 4, "third": 0} {
+		if n := matches(t, s, usersSMTP+2, "SUBJECT "+subject); n != want {
+			t.Errorf("%d messages with the subject %q, want %d", n, subject, want)
+		}
+	}
+	var out, errs bytes.Buffer
+	args := append([]string{"smtp", "--count", "1", "--messages", t.TempDir()}, flags...)
+	if status := (&cli{&out, &errs}).main(t.Context(), args); status != exitFailure || !strings.Contains(errs.String(), "there is no *.eml in ") {
+		t.Errorf("an empty folder: status %d, %s", status, &errs)
+	}
+}
+
+// matches is how many messages of a user's INBOX SEARCH finds.
+func matches(t *testing.T, s *lab.Site, user int, key string) int {
+	t.Helper()
+	c, err := dialIMAP(t.Context(), s.Addr["imap"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if err := c.login((&Server{UserFormat: defaultUser}).User(user), defaultPassword); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.do("SELECT INBOX", nil); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err = c.do("SEARCH "+key, func(line []byte) {
+		if numbers, ok := strings.CutPrefix(string(line), "* SEARCH"); ok {
+			n = len(strings.Fields(numbers))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestDotStuffed(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                      "",
+		"a\r\n\r\n.\r\n..b\r\n": "a\r\n\r\n..\r\n...b\r\n",
+		"a\n\nb":                "a\r\n\r\nb\r\n",
+		"a\rb\r\n\r\n":          "a\rb\r\n\r\n",
+	} {
+		if got := string(dotStuffed([]byte(in))); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
 	}
 }
 

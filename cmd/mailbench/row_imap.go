@@ -10,6 +10,7 @@ func imapRows() []Row {
 	search := func(name, result string, ratio float64) Row {
 		return time(name, "search", result, ratio, "--settle", "10s", "--repeat", "1")
 	}
+	sort := func(name, result string) Row { return time(name, "sort", result, 0.5) }
 	return []Row{
 		fetch("SELECT, cold", "select-cold", 1),
 		fetch("SELECT, warm", "select-warm", 1),
@@ -31,6 +32,12 @@ func imapRows() []Row {
 		search("SEARCH TEXT, no match", "text-none", 0.1),
 		search("SEARCH TEXT, one match", "text-one", 0.1),
 		search("SEARCH TEXT, a tenth", "text-many", 0.1),
+		sort("SORT (SUBJECT)", "sort-subject"),
+		sort("SORT (REVERSE DATE)", "sort-date"),
+		sort("SORT (FROM DATE)", "sort-from"),
+		sort("THREAD REFERENCES", "thread-references"),
+		sort("THREAD REFS", "thread-refs"),
+		sort("THREAD ORDEREDSUBJECT", "thread-subject"),
 		time("COPY 1:*", "change", "copy", 0.2, "--repeat", "1"),
 		time("STORE 1:* +FLAGS.SILENT", "change", "store", 2, "--repeat", "1"),
 		time("EXPUNGE of 10,000", "change", "expunge", 1, "--repeat", "1"),

@@ -13,6 +13,7 @@ type smtpLoad struct {
 	lmtp          bool
 	perConnection int
 	sender        string
+	folder        string // of messages to send in place of generated ones
 
 	acked []int // by mailbox, in the last run
 	boxes *boxes
@@ -46,6 +47,7 @@ func (r *smtpLoad) registerSMTP(fs *flag.FlagSet) {
 	r.register(fs, 5000, 32, 100, usersSMTP)
 	fs.IntVar(&r.perConnection, "per-connection", 0, "`N` messages over one connection, then a new one (default all)")
 	fs.StringVar(&r.sender, "sender", "sender@sender.example", "`ADDRESS` in MAIL FROM")
+	fs.StringVar(&r.folder, "messages", "", "send the *.eml files in `DIR`, in turn, and generate none")
 }
 
 func (r *smtpLoad) addr(s *Server) string {
@@ -55,10 +57,17 @@ func (r *smtpLoad) addr(s *Server) string {
 	return s.SMTP
 }
 
-// Prepare only looks whether the server answers.
+// Prepare reads the folder of messages, if there is one, and looks whether the
+// server answers.
 func (r *smtpLoad) Prepare(ctx context.Context, s *Server) error {
 	if err := r.check(); err != nil {
 		return err
+	}
+	if r.folder != "" && len(r.messages) == 0 {
+		var err error
+		if r.messages, err = readFolder(r.folder); err != nil {
+			return err
+		}
 	}
 	c, err := dialSMTP(ctx, r.addr(s), r.lmtp)
 	if err != nil {
@@ -71,7 +80,9 @@ func (r *smtpLoad) Prepare(ctx context.Context, s *Server) error {
 // the last message is in its mailbox ("filed"), which some servers see to only
 // after they have acknowledged.
 func (r *smtpLoad) Run(ctx context.Context, s *Server) ([]*Result, error) {
-	r.render()
+	if r.folder == "" {
+		r.render()
+	}
 	if s.stores() {
 		var err error
 		if r.boxes, err = openBoxes(ctx, s, r.first, r.mailboxes); err != nil {

@@ -35,7 +35,7 @@ type Runner interface {
 func workloads() []Workload {
 	return []Workload{
 		smtpWorkload(), lmtpWorkload(), appendWorkload(), pop3Workload(), relayWorkload(),
-		fetchWorkload(), searchWorkload(), changeWorkload(), mixWorkload(), idleWorkload(), watchWorkload(),
+		fetchWorkload(), searchWorkload(), sortWorkload(), changeWorkload(), mixWorkload(), idleWorkload(), watchWorkload(),
 	}
 }
 

@@ -21,12 +21,12 @@ const maxPasswordBytes = 1024
 
 func accountCommand() command {
 	return command{name: "account", summary: "look after accounts", sub: []command{
-		{name: "add", args: "ADDRESS [--quota 5G] [--admin]", run: runAccountAdd,
+		{name: "add", args: "ADDRESS [--quota 5G] [--messages N] [--admin]", run: runAccountAdd,
 			summary: "Make an account.\nThe password is read from standard input, or asked for on a terminal."},
 		{name: "list", args: "[--json]", run: runAccountList, summary: "List the accounts."},
 		{name: "passwd", args: "ADDRESS", run: runAccountPasswd,
 			summary: "Give an account a new password, read from standard input or asked for."},
-		{name: "quota", args: "ADDRESS SIZE", run: runAccountQuota, summary: "Limit an account to SIZE; 0 is no limit."},
+		{name: "quota", args: "ADDRESS SIZE [--messages N]", run: runAccountQuota, summary: "Limit an account to SIZE, and to N messages; 0 is no limit."},
 		{name: "disable", args: "ADDRESS", summary: "Refuse logins, and put mail for the account off.",
 			run: func(c *cli, f *flags, args []string) error { return runAccountSwitch(c, f, args, true) }},
 		{name: "enable", args: "ADDRESS", summary: "Undo disable.",
@@ -40,7 +40,8 @@ type accountInfo struct {
 	Address  string    `json:"address"`
 	Admin    bool      `json:"admin"`
 	Disabled bool      `json:"disabled"`
-	Quota    int64     `json:"quota"` // bytes; 0 is unlimited
+	Quota    int64     `json:"quota"`          // bytes; 0 is unlimited
+	MaxCount int64     `json:"quota_messages"` // 0 is unlimited
 	Bytes    int64     `json:"bytes"`
 	Messages int64     `json:"messages"`
 	Created  time.Time `json:"created"`
@@ -51,6 +52,7 @@ type accountArgs struct {
 	Credential store.Credential
 	Admin      bool
 	Quota      int64
+	QuotaCount int64 // -1 leaves it
 	Disabled   bool
 }
 
@@ -59,7 +61,7 @@ func addAccount(ctx context.Context, a *admin, in accountArgs) (none, error) {
 	if err != nil {
 		return none{}, err
 	}
-	_, err = a.store.AddAccount(ctx, store.NewAccount{Address: addr, Credential: in.Credential, Admin: in.Admin, Quota: in.Quota})
+	_, err = a.store.AddAccount(ctx, store.NewAccount{Address: addr, Credential: in.Credential, Admin: in.Admin, Quota: in.Quota, QuotaCount: in.QuotaCount})
 	switch {
 	case err == nil:
 		a.changed("account added", "user", addr.String(), "admin", in.Admin)
@@ -95,7 +97,7 @@ func listAccounts(ctx context.Context, a *admin, _ none) ([]accountInfo, error) 
 	out := make([]accountInfo, len(list))
 	for i, acc := range list {
 		out[i] = accountInfo{Address: acc.Address.String(), Admin: acc.Admin, Disabled: acc.Disabled,
-			Quota: acc.Quota, Bytes: acc.Bytes, Messages: acc.Count, Created: acc.Created}
+			Quota: acc.Quota, MaxCount: acc.QuotaCount, Bytes: acc.Bytes, Messages: acc.Count, Created: acc.Created}
 	}
 	return out, err
 }
@@ -124,11 +126,14 @@ func setDisabled(ctx context.Context, a *admin, in accountArgs) (none, error) {
 
 func setQuota(ctx context.Context, a *admin, in accountArgs) (none, error) {
 	acc, err := a.find(ctx, in.Address)
-	if err == nil {
-		err = a.store.SetQuota(ctx, acc.ID, in.Quota)
+	if err == nil && in.QuotaCount < 0 {
+		in.QuotaCount = acc.QuotaCount
 	}
 	if err == nil {
-		a.changed("quota set", "user", acc.Address.String(), "quota", in.Quota)
+		err = a.store.SetQuota(ctx, acc.ID, in.Quota, in.QuotaCount)
+	}
+	if err == nil {
+		a.changed("quota set", "user", acc.Address.String(), "quota", in.Quota, "messages", in.QuotaCount)
 	}
 	return none{}, err
 }
@@ -148,6 +153,7 @@ func runAccountAdd(c *cli, f *flags, args []string) error {
 	var in accountArgs
 	var quota Size
 	f.TextVar(&quota, "quota", Size(0), "limit of what the account may hold; `SIZE` such as 5G, 0 is no limit")
+	f.Int64Var(&in.QuotaCount, "messages", 0, "limit of how many messages the account may hold, `N`; 0 is no limit")
 	f.BoolVar(&in.Admin, "admin", false, "the account may administer this server")
 	address, err := oneArg(f, args, "the address")
 	if err != nil {
@@ -173,6 +179,7 @@ func runAccountPasswd(c *cli, f *flags, args []string) error {
 }
 
 func runAccountQuota(c *cli, f *flags, args []string) error {
+	messages := f.Int64("messages", -1, "limit of how many messages the account may hold, `N`; 0 is no limit, without this it stays")
 	args, err := f.parse(args)
 	if err != nil {
 		return err
@@ -184,7 +191,7 @@ func runAccountQuota(c *cli, f *flags, args []string) error {
 	if err := quota.UnmarshalText([]byte(args[1])); err != nil {
 		return usageError{err.Error()}
 	}
-	return c.do(f, "account.quota", accountArgs{Address: args[0], Quota: int64(quota)}, nil, nil)
+	return c.do(f, "account.quota", accountArgs{Address: args[0], Quota: int64(quota), QuotaCount: *messages}, nil, nil)
 }
 
 func runAccountSwitch(c *cli, f *flags, args []string, disabled bool) error {
@@ -218,6 +225,9 @@ func runAccountList(c *cli, f *flags, args []string) error {
 			quota := "-"
 			if a.Quota > 0 {
 				quota = Size(a.Quota).String()
+			}
+			if a.MaxCount > 0 {
+				notes += fmt.Sprintf(" at most %d messages", a.MaxCount)
 			}
 			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", a.Address, a.Messages, roughSize(a.Bytes), quota, strings.TrimSpace(notes))
 		}

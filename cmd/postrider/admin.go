@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
 
 	"postrider/delivery"
 	"postrider/internal/maillog"
+	"postrider/internal/resolve"
 	"postrider/mail"
 	"postrider/queue"
 	"postrider/store"
@@ -26,6 +28,8 @@ type admin struct {
 	spoolDir  string
 	searchDir string
 	maxBytes  int64
+	resolver  *resolve.Resolver
+	cfg       *Config
 	log       *slog.Logger
 }
 
@@ -50,10 +54,16 @@ func operations() map[string]operation {
 		"alias.remove":     op(removeAlias),
 		"domain.add":       op(addDomain),
 		"domain.list":      op(listDomains),
+		"domain.rotate":    op(rotateDomain),
+		"domain.dns":       op(domainDNS),
+		"reports":          op(readReports),
 		"domain.remove":    op(removeDomain),
 		"queue.list":       op(listQueue),
 		"queue.show":       op(showQueue),
 		"queue.act":        op(actOnQueue),
+		"suppressed.list":  op(listSuppressed),
+		"suppressed.set":   op(setSuppressed),
+		"journey":          op(showJourney),
 		"check":            op(checkStore),
 		"profile":          op(takeProfile),
 		"sendmail":         opBody(sendMail),
@@ -69,9 +79,14 @@ func (a *admin) do(ctx context.Context, req request, body io.Reader) (any, error
 	return f(ctx, a, req.Args, body)
 }
 
-// openStore opens the store in a data directory whose lock is held.
-func openStore(dir string, log *slog.Logger) (*store.Store, error) {
-	e, err := sqlite.Open(dir, sqlite.Options{Log: log, Owner: true})
+// openStore opens the store in the data directory, whose lock is held.
+func openStore(cfg *Config, log *slog.Logger) (*store.Store, error) {
+	keep := time.Duration(cfg.Journey.Keep)
+	if keep == 0 {
+		keep = -1
+	}
+	dir := cfg.DataDir
+	e, err := sqlite.Open(dir, sqlite.Options{Log: log, Owner: true, KeepJourneys: keep})
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the store in %s: %w", dir, err)
 	}
@@ -81,7 +96,7 @@ func openStore(dir string, log *slog.Logger) (*store.Store, error) {
 // openAdmin opens what operations need without a server.
 func openAdmin(cfg *Config) (*admin, error) {
 	log := maillog.Discard()
-	st, err := openStore(cfg.DataDir, log)
+	st, err := openStore(cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -95,14 +110,20 @@ func newAdmin(cfg *Config, st *store.Store, log *slog.Logger) (*admin, error) {
 	}
 	host := cfg.hostname()
 	return &admin{store: st, deliver: newDeliverer(cfg, st, log), hostname: host, spoolDir: spool, searchDir: searchDir(cfg.DataDir),
-		maxBytes: int64(cfg.Limits.MessageBytes), log: log}, nil
+		maxBytes: int64(cfg.Limits.MessageBytes), resolver: newResolver(cfg), cfg: cfg, log: log}, nil
+}
+
+// newResolver makes the one client of the DNS for all of this server.
+func newResolver(cfg *Config) *resolve.Resolver {
+	return resolve.New(resolve.Options{Server: cfg.Queue.Resolver, Trusted: append([]netip.Prefix{}, cfg.Queue.TrustedResolvers...)})
 }
 
 func newDeliverer(cfg *Config, st *store.Store, log *slog.Logger) *delivery.Deliverer {
 	return delivery.New(delivery.Options{
 		Store: st, Hostname: cfg.hostname(), Log: log,
 		Expire: time.Duration(cfg.Queue.Expire), MaxReceived: cfg.Limits.Received,
-		AutoCreate: cfg.dev, NoRelay: cfg.dev, Notice: queue.NewNotifier(cfg.hostname(), nil).Delivered,
+		MessagesPerDay: cfg.Limits.MessagesPerDay, NewRcptsPerDay: cfg.Limits.NewRcptsPerDay,
+		Sign: cfg.DKIM.Sign, AutoCreate: cfg.dev, NoRelay: cfg.dev, Notice: queue.NewNotifier(cfg.hostname(), nil).Delivered,
 	})
 }
 

@@ -63,7 +63,7 @@ func checkStore(ctx context.Context, a *admin, in checkArgs) (checkResult, error
 		res.Messages += acc.Count
 		res.Bytes += acc.Bytes
 	}
-	queue, err := listQueue(ctx, a, none{})
+	queue, err := listQueue(ctx, a, queueFilter{})
 	res.Queued = len(queue)
 	return res, err
 }

@@ -6,7 +6,9 @@ import (
 	"os"
 	"time"
 
+	"postrider/internal/resolve"
 	"postrider/mail"
+	"postrider/mailauth"
 	"postrider/smtpc"
 )
 
@@ -27,10 +29,17 @@ type Config struct {
 	IMAP       Listen          `toml:"imap"`
 	LMTP       PlainListen     `toml:"lmtp"`
 	HTTP       Listen          `toml:"http"`
+	MTASTS     MTASTSConfig    `toml:"mta_sts"`
+	ACME       ACMEConfig      `toml:"acme"`
 	Auth       AuthConfig      `toml:"auth"`
+	Checks     ChecksConfig    `toml:"checks"`
+	DKIM       DKIMConfig      `toml:"dkim"`
+	DNS        DNSConfig       `toml:"dns"`
 	Limits     LimitsConfig    `toml:"limits"`
 	Search     SearchConfig    `toml:"search"`
+	Journey    JourneyConfig   `toml:"journey"`
 	Queue      QueueConfig     `toml:"queue"`
+	Routes     []RouteConfig   `toml:"route"`
 	Accounts   []AccountConfig `toml:"account"`
 
 	dev bool // any address, any password, nothing leaves
@@ -49,6 +58,29 @@ type TLSConfig struct {
 	Key         string `toml:"key"`
 }
 
+// MTASTSConfig is the policy that our own domains tell others (RFC 8461).
+type MTASTSConfig struct {
+	Mode   string   `toml:"mode"`
+	MaxAge Duration `toml:"max_age"`
+	MX     []string `toml:"mx"`
+}
+
+// ACMEConfig is about certificates from an authority (RFC 8555).
+type ACMEConfig struct {
+	Directory       string   `toml:"directory"`
+	Roots           string   `toml:"roots"`
+	Contact         string   `toml:"contact"`
+	Names           []string `toml:"names"`
+	Challenge       string   `toml:"challenge"`
+	KeyID           string   `toml:"key_id"`
+	Key             string   `toml:"key"`
+	DNSServer       string   `toml:"dns_server"`
+	DNSKeyName      string   `toml:"dns_key_name"`
+	DNSKeyAlgorithm string   `toml:"dns_key_algorithm"`
+	DNSKey          string   `toml:"dns_key"`
+	DNSWait         Duration `toml:"dns_wait"`
+}
+
 // PlainListen is where a service without a TLS port of its own listens.
 type PlainListen struct {
 	Listen []string `toml:"listen"`
@@ -64,6 +96,28 @@ type Listen struct {
 // AuthConfig is about logins.
 type AuthConfig struct {
 	PlaintextNetworks []netip.Prefix `toml:"plaintext_networks"`
+	ClientCA          string         `toml:"client_ca"`
+}
+
+// ChecksConfig is about mail from other servers: who it is from.
+type ChecksConfig struct {
+	Enabled        bool           `toml:"enabled"`
+	Policy         string         `toml:"policy"`
+	SPFFail        string         `toml:"spf_fail"`
+	TrustedSealers []string       `toml:"trusted_sealers"`
+	ExemptNetworks []netip.Prefix `toml:"exempt_networks"`
+	Timeout        Duration       `toml:"timeout"`
+	Reports        bool           `toml:"reports"`
+}
+
+// DKIMConfig is about signing.
+type DKIMConfig struct {
+	Sign bool `toml:"sign"`
+}
+
+// DNSConfig is about what is published.
+type DNSConfig struct {
+	ZoneDir string `toml:"zone_dir"`
 }
 
 // LimitsConfig bounds what peers may ask for.
@@ -74,6 +128,8 @@ type LimitsConfig struct {
 	Connections      int      `toml:"connections"`
 	ConnectionsPerIP int      `toml:"connections_per_ip"`
 	FetchCache       Size     `toml:"fetch_cache"`
+	MessagesPerDay   int      `toml:"messages_per_day"`
+	NewRcptsPerDay   int      `toml:"new_recipients_per_day"`
 	Drain            Duration `toml:"drain"`
 }
 
@@ -82,19 +138,46 @@ type SearchConfig struct {
 	Index bool `toml:"index"`
 }
 
+// JourneyConfig is about what is remembered of messages.
+type JourneyConfig struct {
+	Keep Duration `toml:"keep"`
+}
+
 // QueueConfig is about outgoing mail.
 type QueueConfig struct {
-	Smarthost         string     `toml:"smarthost"`
-	SmarthostUser     string     `toml:"smarthost_user"`
-	SmarthostPassword string     `toml:"smarthost_password"`
-	SmarthostTLS      string     `toml:"smarthost_tls"`
-	Resolver          string     `toml:"resolver"`
-	Port              int        `toml:"port"`
-	Retry             []Duration `toml:"retry"`
-	Expire            Duration   `toml:"expire"`
-	DelayNotice       Duration   `toml:"delay_notice"`
-	Workers           int        `toml:"workers"`
-	PerDestination    int        `toml:"per_destination"`
+	Smarthost         string         `toml:"smarthost"`
+	SmarthostUser     string         `toml:"smarthost_user"`
+	SmarthostPassword string         `toml:"smarthost_password"`
+	SmarthostTLS      string         `toml:"smarthost_tls"`
+	Resolver          string         `toml:"resolver"`
+	TrustedResolvers  []netip.Prefix `toml:"trusted_resolvers"`
+	PrivateNetworks   []netip.Prefix `toml:"private_networks"`
+	MTASTS            bool           `toml:"mta_sts"`
+	TLSReports        bool           `toml:"tls_reports"`
+	Port              int            `toml:"port"`
+	Retry             []Duration     `toml:"retry"`
+	Expire            Duration       `toml:"expire"`
+	DelayNotice       Duration       `toml:"delay_notice"`
+	Workers           int            `toml:"workers"`
+	PerDestination    int            `toml:"per_destination"`
+	SuppressAfter     int            `toml:"suppress_after"`
+	SuppressFor       Duration       `toml:"suppress_for"`
+}
+
+// RouteConfig is another way out for some of the mail. The first that fits
+// is taken.
+type RouteConfig struct {
+	Name          string   `toml:"name"`
+	From          []string `toml:"from"`
+	To            []string `toml:"to"`
+	Smarthost     string   `toml:"smarthost"`
+	User          string   `toml:"user"`
+	Password      string   `toml:"password"`
+	TLS           string   `toml:"tls"`
+	Source        []string `toml:"source"`
+	SOCKS         string   `toml:"socks"`
+	SOCKSUser     string   `toml:"socks_user"`
+	SOCKSPassword string   `toml:"socks_password"`
 }
 
 // AccountConfig is an account that is made at start if it is missing.
@@ -118,8 +201,15 @@ func DefaultConfig() *Config {
 		IMAP:       Listen{[]string{":143"}, []string{":993"}},
 		LMTP:       PlainListen{[]string{}},
 		HTTP:       Listen{[]string{}, []string{}},
+		MTASTS:     MTASTSConfig{MaxAge: Duration(7 * 24 * time.Hour), MX: []string{}},
+		ACME:       ACMEConfig{Challenge: "http-01", Names: []string{}, DNSKeyAlgorithm: "hmac-sha256"},
 		Auth: AuthConfig{PlaintextNetworks: []netip.Prefix{
 			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
+		Checks: ChecksConfig{
+			Enabled: true, Policy: "enforce", SPFFail: "accept", TrustedSealers: []string{}, Timeout: Duration(5 * time.Second), Reports: true,
+			ExemptNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		},
+		DKIM: DKIMConfig{Sign: true},
 		Limits: LimitsConfig{
 			MessageBytes:     50 << 20,
 			Recipients:       1000,
@@ -129,16 +219,23 @@ func DefaultConfig() *Config {
 			FetchCache:       32 << 20,
 			Drain:            Duration(20 * time.Second),
 		},
-		Search: SearchConfig{Index: true},
+		Search:  SearchConfig{Index: true},
+		Journey: JourneyConfig{Keep: Duration(30 * 24 * time.Hour)},
 		Queue: QueueConfig{
-			SmarthostTLS: "opportunistic",
-			Port:         25,
+			SmarthostTLS:     "opportunistic",
+			TrustedResolvers: resolve.Loopback(),
+			PrivateNetworks:  []netip.Prefix{},
+			MTASTS:           true,
+			TLSReports:       true,
+			Port:             25,
 			Retry: []Duration{Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(30 * time.Minute),
 				Duration(time.Hour), Duration(2 * time.Hour), Duration(4 * time.Hour)},
 			Expire:         Duration(5 * 24 * time.Hour),
 			DelayNotice:    Duration(4 * time.Hour),
 			Workers:        20,
-			PerDestination: 4,
+			PerDestination: 8,
+			SuppressAfter:  3,
+			SuppressFor:    Duration(30 * 24 * time.Hour),
 		},
 	}
 }
@@ -188,6 +285,32 @@ func smarthostTLS(name string) (smtpc.TLSMode, bool) {
 		return smtpc.TLSOpportunistic, true
 	case "none":
 		return smtpc.TLSNone, true
+	}
+	return 0, false
+}
+
+// dmarcPolicy finds what to do with a DMARC policy by its name.
+func dmarcPolicy(name string) (mailauth.Act, bool) {
+	switch name {
+	case "enforce":
+		return mailauth.ActEnforce, true
+	case "junk":
+		return mailauth.ActJunk, true
+	case "report":
+		return mailauth.ActReport, true
+	}
+	return 0, false
+}
+
+// spfAction finds what to do where SPF fails by its name.
+func spfAction(name string) (mailauth.SPFAction, bool) {
+	switch name {
+	case "accept":
+		return mailauth.SPFAccept, true
+	case "junk":
+		return mailauth.SPFJunk, true
+	case "refuse":
+		return mailauth.SPFRefuse, true
 	}
 	return 0, false
 }

@@ -28,7 +28,7 @@ func problemf(key, format string, args ...any) *problem {
 // check refuses values that cannot work, each before it does harm, and brings
 // the others into their plain form.
 func (c *Config) check() *problem {
-	for _, part := range []func() *problem{c.checkTop, c.checkListen, c.checkLimits, c.checkQueue, c.checkAccounts} {
+	for _, part := range []func() *problem{c.checkTop, c.checkListen, c.checkChecks, c.checkLimits, c.checkQueue, c.checkRoutes, c.checkMTASTS, c.checkACME, c.checkAccounts} {
 		if p := part(); p != nil {
 			return p
 		}
@@ -82,6 +82,7 @@ func (c *Config) listenKeys() []struct {
 		{"pop3.listen", c.POP3.Listen}, {"pop3.listen_tls", c.POP3.ListenTLS},
 		{"imap.listen", c.IMAP.Listen}, {"imap.listen_tls", c.IMAP.ListenTLS},
 		{"lmtp.listen", c.LMTP.Listen},
+		{"http.listen", c.HTTP.Listen}, {"http.listen_tls", c.HTTP.ListenTLS},
 	}
 }
 
@@ -104,11 +105,6 @@ func (c *Config) checkListen() *problem {
 				return &problem{l.key, fmt.Sprintf("%q stands in %s and in %s; give each service an address of its own", a, first, l.key), first}
 			}
 			seen[a] = l.key
-		}
-	}
-	for key, addrs := range map[string][]string{"http.listen": c.HTTP.Listen, "http.listen_tls": c.HTTP.ListenTLS} {
-		if len(addrs) > 0 {
-			return problemf(key, "this version has no web server; leave the list empty")
 		}
 	}
 	return nil
@@ -148,6 +144,30 @@ func isLocal(a string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
+func (c *Config) checkChecks() *problem {
+	k := &c.Checks
+	if _, ok := dmarcPolicy(k.Policy); !ok {
+		return problemf("checks.policy", `%q is no way; write "enforce", "junk" or "report"`, k.Policy)
+	}
+	if _, ok := spfAction(k.SPFFail); !ok {
+		return problemf("checks.spf_fail", `%q is no way; write "accept", "junk" or "refuse"`, k.SPFFail)
+	}
+	if t := time.Duration(k.Timeout); t <= 0 || t > time.Minute {
+		return problemf("checks.timeout", `%v is no time to wait for the DNS; write a few seconds, "5s"`, k.Timeout)
+	}
+	for i, d := range k.TrustedSealers {
+		key, err := mail.DomainKey(d)
+		if err != nil || strings.HasPrefix(key, "[") {
+			return problemf("checks.trusted_sealers", `%q is no domain; write one such as "lists.example.org"`, d)
+		}
+		k.TrustedSealers[i] = key
+	}
+	for i, p := range k.ExemptNetworks {
+		k.ExemptNetworks[i] = p.Masked()
+	}
+	return nil
+}
+
 func (c *Config) checkLimits() *problem {
 	l := &c.Limits
 	switch {
@@ -161,6 +181,10 @@ func (c *Config) checkLimits() *problem {
 		return problemf("limits.connections", "%d is negative; write 0 for no limit", l.Connections)
 	case l.ConnectionsPerIP < 0:
 		return problemf("limits.connections_per_ip", "%d is negative; write 0 for no limit", l.ConnectionsPerIP)
+	case l.MessagesPerDay < 0:
+		return problemf("limits.messages_per_day", "%d is negative; write 0 for no limit", l.MessagesPerDay)
+	case l.NewRcptsPerDay < 0:
+		return problemf("limits.new_recipients_per_day", "%d is negative; write 0 for no limit", l.NewRcptsPerDay)
 	case l.FetchCache < 1<<20:
 		return problemf("limits.fetch_cache", `less than 1 MiB is of no use; write a size such as "32MB"`)
 	}
@@ -186,6 +210,11 @@ func (c *Config) checkQueue() *problem {
 			return problemf("queue.resolver", `%q is no IP address with a port; write "127.0.0.1:53", or nothing for the system's resolver`, q.Resolver)
 		}
 	}
+	for _, list := range [][]netip.Prefix{q.TrustedResolvers, q.PrivateNetworks} {
+		for i, p := range list {
+			list[i] = p.Masked()
+		}
+	}
 	for _, r := range q.Retry {
 		if time.Duration(r) < time.Second {
 			return problemf("queue.retry", "%v is too short between two attempts; write a second at least", r)
@@ -200,6 +229,10 @@ func (c *Config) checkQueue() *problem {
 		return problemf("queue.expire", `mail must be kept for some time; write "5d"`)
 	case q.Workers < 1:
 		return problemf("queue.workers", "%d is too few; write 1 at least", q.Workers)
+	case q.SuppressAfter < 0:
+		return problemf("queue.suppress_after", "%d is negative; write 0 to send to every address always", q.SuppressAfter)
+	case q.SuppressAfter > 0 && q.SuppressFor <= 0:
+		return problemf("queue.suppress_for", `this must be some time; write "30d"`)
 	case q.PerDestination < 1:
 		return problemf("queue.per_destination", "%d is too few; write 1 at least", q.PerDestination)
 	}

@@ -105,7 +105,7 @@ func loadFile(c *Config, path string, o origins) error {
 }
 
 // loadTOML takes in what a file says; path is for its errors.
-func loadTOML(c *Config, path string, data []byte, o origins) (err error) {
+func loadTOML(c *Config, path string, data []byte, o origins) error {
 	var root map[string]any
 	if _, err := toml.Decode(string(data), &root); err != nil {
 		var p toml.ParseError
@@ -115,11 +115,17 @@ func loadTOML(c *Config, path string, data []byte, o origins) (err error) {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	f := &fileLoader{path: path, lines: keyLines(string(data)), origins: o}
-	if accounts, ok := root["account"]; ok {
-		if c.Accounts, err = f.accounts(accounts); err != nil {
-			return err
+	if err := list(f, root, "account", &c.Accounts); err != nil {
+		return err
+	}
+	for i := range c.Accounts {
+		where := fmt.Sprintf("account[%d].", i)
+		if k := where + "address"; f.origins[k] == "" {
+			f.origins[k] = f.at(k) + ": address"
 		}
-		delete(root, "account")
+	}
+	if err := list(f, root, "route", &c.Routes); err != nil {
+		return err
 	}
 	names, fields := keysOf(reflect.ValueOf(c).Elem(), "")
 	return f.table(root, "", "", names, fields)
@@ -185,7 +191,7 @@ func (f *fileLoader) table(t map[string]any, where, prefix string, names []strin
 
 // sections lists the sections that keys are in.
 func sections(names []string) []string {
-	out := []string{"account"}
+	out := []string{"account", "route"}
 	for _, n := range names {
 		if section, _, ok := strings.Cut(n, "."); ok && !slices.Contains(out, section) {
 			out = append(out, section)
@@ -194,21 +200,26 @@ func sections(names []string) []string {
 	return out
 }
 
-func (f *fileLoader) accounts(v any) ([]AccountConfig, error) {
-	list, ok := v.([]map[string]any)
+// list reads a list of tables and takes it out of root.
+func list[T any](f *fileLoader, root map[string]any, name string, into *[]T) error {
+	v, ok := root[name]
 	if !ok {
-		return nil, fmt.Errorf("%s: account is a list of tables; write [[account]] and its keys below", f.at("account"))
+		return nil
 	}
-	out := make([]AccountConfig, len(list))
-	for i, t := range list {
+	delete(root, name)
+	tables, ok := v.([]map[string]any)
+	if !ok {
+		return fmt.Errorf("%s: %s is a list of tables; write [[%s]] and its keys below", f.at(name), name, name)
+	}
+	out := make([]T, len(tables))
+	for i, t := range tables {
 		names, fields := keysOf(reflect.ValueOf(&out[i]).Elem(), "")
-		where := fmt.Sprintf("account[%d].", i)
-		f.origins[where+"address"] = f.at(where+"address") + ": address"
-		if err := f.table(t, where, "", names, fields); err != nil {
-			return nil, err
+		if err := f.table(t, fmt.Sprintf("%s[%d].", name, i), "", names, fields); err != nil {
+			return err
 		}
 	}
-	return out, nil
+	*into = out
+	return nil
 }
 
 // assign puts a TOML value, or the environment's text, into a field.
@@ -275,7 +286,7 @@ var foreignEnv = regexp.MustCompile(`^` + envPrefix + `([A-Z0-9_]*_)?(SERVICE_(H
 
 func loadEnv(c *Config, environ []string, o origins) error {
 	names, fields := keysOf(reflect.ValueOf(c).Elem(), "")
-	names = slices.DeleteFunc(names, func(n string) bool { return n == "account" })
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "account" || n == "route" })
 	byVar := map[string]string{}
 	vars := []string{envAccounts, envAccountsFile, envConfig}
 	for _, n := range names {

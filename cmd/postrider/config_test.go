@@ -55,7 +55,7 @@ func TestExampleIsDefault(t *testing.T) {
 	}
 	names, _ := keysOf(reflect.ValueOf(want).Elem(), "")
 	for _, n := range names {
-		if n != "account" && !slices.Contains(keys, n) {
+		if n != "account" && n != "route" && !slices.Contains(keys, n) {
 			t.Errorf("the example lacks %s", n)
 		}
 	}
@@ -156,7 +156,7 @@ func TestEveryKeyFromEnvironment(t *testing.T) {
 	cfg := DefaultConfig()
 	names, fields := keysOf(reflect.ValueOf(cfg).Elem(), "")
 	for _, n := range names {
-		if n == "account" {
+		if n == "account" || n == "route" {
 			continue
 		}
 		text := map[string]string{"string": "x", "int": "7", "bool": "true", "main.Size": "7MB", "main.Duration": "7h",
@@ -234,7 +234,14 @@ func TestRefusals(t *testing.T) {
 		{"[smtp]\nlisten = [\":587\"]\n", `c.toml:2: smtp.listen: ":587" stands in smtp.listen and in submission.listen; give each service an address of its own`},
 		{"[lmtp]\nlisten = [\":24\"]\n", `c.toml:2: lmtp.listen: ":24" is open to others, and LMTP has no login`},
 		{"[lmtp]\nlisten = [\"192.0.2.1:24\"]\n", "LMTP has no login"},
-		{"[http]\nlisten = [\":80\"]\n", "c.toml:2: http.listen: this version has no web server"},
+		{"[http]\nlisten = [\"80\"]\n", `c.toml:2: http.listen: "80" is no address`},
+		{"[mta_sts]\nmode = \"strict\"\n", `c.toml:2: mta_sts.mode: "strict" is no mode`},
+		{"[mta_sts]\nmode = \"enforce\"\n", "c.toml:2: mta_sts.mode: the policy is told over HTTPS; add http.listen_tls"},
+		{"[mta_sts]\nmx = [\"a b\"]\n", `c.toml:2: mta_sts.mx: "a b" is no host`},
+		{"hostname = \"mail.a.test\"\n[acme]\ndirectory = \"https://ca.test/\"\n", "acme.challenge: http-01 is asked for at port 80; add http.listen"},
+		{"hostname = \"mail.a.test\"\n[acme]\ndirectory = \"https://ca.test/\"\nchallenge = \"dns-01\"\n", "acme.challenge: dns-01 needs a name server; add dns_server"},
+		{"hostname = \"mail.a.test\"\n[acme]\ndirectory = \"http://ca.test/\"\n", `acme.directory: "http://ca.test/" is no HTTPS address`},
+		{"hostname = \"mail\"\n[acme]\ndirectory = \"https://ca.test/\"\n", "acme.directory: no authority certifies \"mail\""},
 		{"[[account]]\naddress = \"bob\"\npassword = \"x\"\n", `c.toml:2: address: "bob" is no address`},
 		{"[[account]]\naddress = \"bob@b.test\"\n", "c.toml:2: address: bob@b.test has no password"},
 		{"[[account]]\naddress = \"bob@b.test\"\npassword = \"x\"\n\n[[account]]\naddress = \"BOB@b.test\"\npassword = \"x\"\n",

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 	"postrider/internal/labdns"
 	"postrider/internal/maillog"
 	"postrider/mail"
+	"postrider/store"
 )
 
 const (
@@ -40,10 +42,9 @@ type demo struct {
 	configB lab.Config
 	a, b    *lab.Site
 	message []byte // what goes into DATA, before dot-stuffing
-	id      string // that A gave it
+	id, idB string // that A and B gave it
 
 	mu        sync.Mutex
-	relayed   []traceLine   // A's dialogue with B, from A's log
 	delivered chan struct{} // closed when A says that it delivered
 	filed     chan logLine  // B's word of the message that it accepted
 }
@@ -54,16 +55,11 @@ type logLine struct {
 	ID   string `json:"id"`
 	From string `json:"from"`
 	Size int64  `json:"size"`
-	traceLine
 }
 
 // traceLine is one line of an SMTP client's dialogue: Dir is ">" for its own,
 // "<" for the server's, "=" for what nobody said.
-type traceLine struct {
-	Phase string `json:"phase"`
-	Dir   string `json:"dir"`
-	Line  string `json:"line"`
-}
+type traceLine struct{ Phase, Dir, Line string }
 
 func demoCommand() command {
 	return command{name: "demo", hidden: "config data", run: runDemoCommand, summary: "Send a message from Alice to Bob, through two servers, and show every protocol line.\n" +
@@ -113,6 +109,15 @@ func runDemo(ctx context.Context, w io.Writer, color bool) error {
 			return fmt.Errorf("step %d: %w", i+1, err)
 		}
 	}
+	if err := d.journey(ctx, d.a, d.id); err != nil {
+		return err
+	}
+	if err := d.read(ctx); err != nil {
+		return err
+	}
+	if err := d.journey(ctx, d.b, d.idB); err != nil {
+		return err
+	}
 	d.out.result(fmt.Sprintf("What Bob read, by POP3 and by IMAP, is byte for byte what Alice wrote: SHA-256 %x", sha256.Sum256(d.message)))
 	return nil
 }
@@ -146,7 +151,7 @@ func (d *demo) start(ctx context.Context) error {
 	d.out.note("mail.a.test and mail.b.test are two processes of this program, each with its own data; their MX records are served by a DNS server at " + d.dns.Addr() + ".")
 	d.a, err = lab.Start(ctx, lab.Config{
 		Binary: binary, Dir: filepath.Join(d.dir, "a"), Host: hostA, Hostname: "mail.a.test", Domain: "a.test",
-		Resolver: d.dns.Addr(), Port: portB, Extra: "[log]\nlevel = \"trace\"\n", Log: d.logOfA,
+		Resolver: d.dns.Addr(), Port: portB, Log: d.logOfA,
 		Accounts: []lab.Account{{Address: demoAlice, Password: demoPassword}},
 	})
 	return err
@@ -167,7 +172,7 @@ func (d *demo) stop() {
 	}
 }
 
-// logOfA collects A's protocol lines until it says that it delivered.
+// logOfA waits for A to say that it delivered.
 func (d *demo) logOfA(line []byte) {
 	var l logLine
 	if json.Unmarshal(line, &l) != nil {
@@ -175,10 +180,7 @@ func (d *demo) logOfA(line []byte) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch l.Msg {
-	case maillog.Trace:
-		d.relayed = append(d.relayed, l.traceLine)
-	case maillog.Delivered:
+	if l.Msg == maillog.Delivered {
 		select {
 		case <-d.delivered:
 		default:
@@ -280,15 +282,73 @@ func (d *demo) queued(ctx context.Context) error {
 		return err
 	}
 	d.out.text("$ postrider queue list --json\n" + pretty.String())
-	return nil
+	return d.journey(ctx, d.a, d.id)
+}
+
+// journey shows what a server tells of a message, by the command that an
+// operator would use.
+func (d *demo) journey(ctx context.Context, s *lab.Site, id string) error {
+	out, err := s.Run(ctx, "", "journey", id)
+	if err == nil {
+		d.out.text(s.Hostname + "$ postrider journey " + id + "\n" + out)
+	}
+	return err
+}
+
+// read waits until B has noted that Bob read the message, which it does in
+// the background.
+func (d *demo) read(ctx context.Context) error {
+	for {
+		out, err := d.b.Run(ctx, "", "journey", d.idB)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(out, string(store.EventFetched)) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return late(ctx, d.b, "has not noted who read the message")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// dialogue is what A's server said to B's in the attempt that succeeded, from
+// the journey.
+func (d *demo) dialogue(ctx context.Context) ([]traceLine, error) {
+	out, err := d.a.Run(ctx, "", "journey", d.id, "--json")
+	if err != nil {
+		return nil, err
+	}
+	var found []journeyOf
+	if err := json.Unmarshal([]byte(out), &found); err != nil || len(found) != 1 {
+		return nil, fmt.Errorf("journey of %s: %w: %s", d.id, err, out)
+	}
+	var lines []traceLine
+	for _, ev := range found[0].Events {
+		if ev.Kind != store.EventAttempt {
+			continue
+		}
+		lines = nil
+		phase := "handshake"
+		for _, l := range eventData[store.Attempt](&ev).Lines {
+			dir, text, _ := strings.Cut(l, " ")
+			if strings.HasPrefix(text, "MAIL FROM:") {
+				phase = "transfer"
+			}
+			lines = append(lines, traceLine{phase, map[string]string{"C:": ">", "S:": "<", "--": "="}[dir], text})
+		}
+	}
+	if len(lines) == 0 {
+		return nil, errors.New("the journey has no dialogue")
+	}
+	return lines, nil
 }
 
 // relay starts Bob's server, waits until Alice's has delivered, and shows
 // what they said to each other, as Alice's server logged it.
 func (d *demo) relay(ctx context.Context) (err error) {
-	d.mu.Lock()
-	d.relayed = nil // the attempts while nobody listened
-	d.mu.Unlock()
 	if d.b, err = lab.Start(ctx, d.configB); err != nil {
 		return err
 	}
@@ -302,13 +362,12 @@ func (d *demo) relay(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.relayed) == 0 {
-		return errors.New("mail.a.test logged no dialogue")
+	lines, err := d.dialogue(ctx)
+	if err != nil {
+		return err
 	}
-	d.out.dialogue(d.relayed, text)
-	d.out.note("The message's own lines are shown from the copy that mail.b.test took: no log has them.")
+	d.out.dialogue(lines, text)
+	d.out.note("The dialogue stands in the message's journey; the message's own lines, which no journey has, are shown from the copy that mail.b.test took.")
 	out, err := d.a.Run(ctx, "", "queue", "list", "--json")
 	if err == nil && strings.TrimSpace(out) != "[]" {
 		err = fmt.Errorf("the queue is not empty afterwards: %s", out)
@@ -352,6 +411,7 @@ func (d *demo) carried(ctx context.Context) ([]byte, error) {
 func (d *demo) mailbox(ctx context.Context) error {
 	select {
 	case l := <-d.filed:
+		d.idB = l.ID
 		d.out.note(fmt.Sprintf("mail.b.test logged: accepted, id %s, from <%s>, %d bytes.", l.ID, l.From, l.Size))
 	case <-ctx.Done():
 		return late(ctx, d.b, "has accepted nothing")
@@ -442,9 +502,10 @@ func (d *demo) compare(how string, got []byte) error {
 	if cut < 0 || sha256.Sum256(got[cut:]) != sha256.Sum256(d.message) {
 		return fmt.Errorf("%s: what Bob read is not what Alice wrote", how)
 	}
+	known := []string{"Return-Path", "Received", "DKIM-Signature", "Authentication-Results", "Received-SPF"}
 	var ours []string
 	for f := range mail.Fields(got[:cut]) {
-		if f.Name != "Return-Path" && f.Name != "Received" {
+		if !slices.Contains(known, f.Name) {
 			return fmt.Errorf("%s: a field %s stands before Alice's message", how, f.Name)
 		}
 		ours = append(ours, f.Name)

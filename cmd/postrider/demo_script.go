@@ -53,7 +53,7 @@ func (s *script) text(text string) {
 	}
 }
 
-// dialogue prints an SMTP client's lines in their phases. The log has only
+// dialogue prints an SMTP client's lines in their phases. A journey has only
 // the size of the message's text; text stands in for it, dots doubled as on
 // the wire (RFC 5321 §4.5.2).
 func (s *script) dialogue(lines []traceLine, text []byte) {

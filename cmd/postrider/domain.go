@@ -12,8 +12,13 @@ import (
 
 func domainCommand() command {
 	return command{name: "domain", summary: "look after the domains whose mail is taken here", sub: []command{
-		{name: "add", args: "DOMAIN", run: runDomainAdd, summary: "Take mail for a domain."},
+		{name: "add", args: "DOMAIN", run: runDomainAdd, summary: "Take mail for a domain, and make the keys that sign its mail.\n" +
+			"postrider domain dns prints what to publish."},
 		{name: "list", args: "[--json]", run: runDomainList, summary: "List the domains."},
+		{name: "rotate", args: "[--now] DOMAIN", run: runDomainRotate, summary: "Change the keys that sign a domain's mail.\n" +
+			"The first time it makes the next keys and prints what to publish; once that can be seen in the DNS, run again it lets them sign."},
+		{name: "dns", args: "[--json] [--offline] DOMAIN", run: runDomainDNS, summary: "Print the DNS records of a domain as a zone file, with what is published now.\n" +
+			"Exit status 1 if a record that mail needs is missing or wrong."},
 		{name: "remove", args: "DOMAIN", run: runDomainRemove, summary: "Remove a domain that has no accounts and aliases left."},
 	}}
 }
@@ -42,6 +47,8 @@ func addDomain(ctx context.Context, a *admin, in domainInfo) (none, error) {
 	}
 	if err == nil {
 		a.changed("domain added", "domain", name)
+		err = firstKeys(ctx, a.store, name)
+		a.publish(ctx)
 	}
 	return none{}, err
 }

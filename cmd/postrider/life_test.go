@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"postrider/internal/lab"
 )
 
 // child is a running command that is not a whole site.
@@ -408,4 +410,28 @@ func TestFloodLeavesFiles(t *testing.T) {
 	if got := postrider(t, "Subject: x\n\nhello\n", "sendmail", "alice@a.test", "--data", dir); got.status != exitOK {
 		t.Errorf("sendmail in the flood: %q", got.stderr)
 	}
+}
+
+// A server that has nothing to do keeps no garbage, such as that of hashing the
+// passwords of its first accounts, 19 MiB each.
+func TestIdleIsSmall(t *testing.T) {
+	t.Parallel()
+	c := siteConfig(t)
+	for i := range 5 {
+		c.Accounts = append(c.Accounts, lab.Account{Address: fmt.Sprintf("user%d@a.test", i), Password: password})
+	}
+	s := startSite(t, c)
+	resident := 0
+	waitFor(t, "the garbage to be given back", func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, found := strings.Cut(string(text), "RssAnon:")
+		if _, err := fmt.Sscan(rest, &resident); !found || err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		return resident < 30<<10
+	})
+	t.Logf("%d KiB of memory of its own", resident)
 }

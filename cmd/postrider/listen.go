@@ -38,6 +38,7 @@ func (c *Config) wantedListeners() []wanted {
 		{"pop3", c.POP3.Listen}, {"pop3-tls", c.POP3.ListenTLS},
 		{"imap", c.IMAP.Listen}, {"imap-tls", c.IMAP.ListenTLS},
 		{"lmtp", c.LMTP.Listen},
+		{"http", c.HTTP.Listen}, {"http-tls", c.HTTP.ListenTLS},
 	}
 }
 
@@ -130,7 +131,7 @@ func inherited() ([]bound, error) {
 	var all []bound
 	for i := range count {
 		if i >= len(names) || !known[names[i]] {
-			return all, fmt.Errorf("systemd passes a socket without a name that is known; write FileDescriptorName=smtp, submission, submission-tls, pop3, pop3-tls, imap, imap-tls or lmtp")
+			return all, fmt.Errorf("systemd passes a socket without a name that is known; write FileDescriptorName=smtp, submission, submission-tls, pop3, pop3-tls, imap, imap-tls, lmtp, http or http-tls")
 		}
 		f := os.NewFile(uintptr(firstFD+i), names[i])
 		l, err := net.FileListener(f)

@@ -56,7 +56,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		serveCommand(), devCommand(), demoCommand(),
-		accountCommand(), aliasCommand(), domainCommand(), queueCommand(),
+		accountCommand(), aliasCommand(), domainCommand(), reportsCommand(), queueCommand(), journeyCommand(),
 		sendmailCommand(), checkCommand(), healthCommand(), profileCommand(), dnsCommand(), versionCommand(),
 	}
 }

@@ -15,10 +15,11 @@ import (
 func (s *server) startQueue() {
 	q := s.cfg.Queue
 	o := smtpc.Options{
-		Hostname: s.cfg.hostname(), Resolver: q.Resolver, Port: q.Port, Smarthost: smarthost(q),
+		Hostname: s.cfg.hostname(), Resolver: s.admin.resolver, SystemHosts: q.Resolver == "", Port: q.Port, Smarthost: smarthost(q),
 		Local: smtpc.ListensAt(addrPorts(s.listeners, "smtp")...), Trace: s.trace, Log: s.log,
 		SpoolDir: s.admin.spoolDir,
 	}
+	s.secureTransport(&o)
 	late := time.Duration(q.DelayNotice)
 	if late == 0 {
 		late = -1 // never
@@ -27,9 +28,11 @@ func (s *server) startQueue() {
 	for i, d := range q.Retry {
 		retry[i] = time.Duration(d)
 	}
+	client := smtpc.New(o)
 	run := queue.New(queue.Options{
-		Store: s.store, Deliver: s.admin.deliver, Client: smtpc.New(o), Hostname: s.cfg.hostname(), Retry: retry,
+		Store: s.store, Deliver: s.admin.deliver, Client: client, Route: routes(s.cfg, client), Hostname: s.cfg.hostname(), Retry: retry,
 		DelayNotice: late, Workers: q.Workers, PerDest: q.PerDestination,
+		SuppressAfter: q.SuppressAfter, SuppressFor: time.Duration(q.SuppressFor),
 		Grace: time.Duration(s.cfg.Limits.Drain) / 2, Log: s.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -52,6 +52,7 @@ func (b *bar) draw(p progress) {
 	if p.Total <= 0 {
 		return
 	}
+	p.Done = max(0, min(p.Done, p.Total)) // mail may come in while it goes on
 	full := int(p.Done * barWidth / p.Total)
 	line := fmt.Sprintf("%s [%s%s] %3d%% of %s", b.doing, strings.Repeat("#", full), strings.Repeat("-", barWidth-full),
 		p.Done*100/p.Total, roughSize(p.Total))

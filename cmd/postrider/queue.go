@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,19 +18,23 @@ const maxHeaderShown = 64 << 10
 
 func queueCommand() command {
 	act := func(name, summary string) command {
-		return command{name: name, args: "ID… | --dest DOMAIN | --all", summary: summary,
+		return command{name: name, args: "ID… | " + filterSynopsis + " | --all [--json]", summary: summary,
 			run: func(c *cli, f *flags, args []string) error { return runQueueAct(c, f, args, name) }}
 	}
 	return command{name: "queue", summary: "look after outgoing mail", sub: []command{
-		{name: "list", args: "[--json]", run: runQueueList, summary: "List the recipients that wait, oldest message first."},
+		{name: "list", args: filterSynopsis + " [--limit N] [--json]", run: runQueueList, summary: "List the recipients that wait, oldest message first."},
 		{name: "show", args: "ID [--json]", run: runQueueShow,
-			summary: "Show a message in the queue; ID is a message's or a recipient's."},
-		act("retry", "Try again now."),
+			summary: "Show a message in the queue with all that was tried; ID is a message's or a recipient's."},
+		act("retry", "Try again now, also where a server did not answer."),
 		act("hold", "Do not try until released."),
 		act("release", "Undo hold, and try now."),
 		act("drop", "Take out of the queue, without a notice to the sender."),
+		act("bounce", "Give up: return to the sender, with a notice."),
+		suppressedCommand(),
 	}}
 }
+
+const filterSynopsis = "[--rcpt TEXT] [--sender TEXT] [--dest DOMAIN] [--older TIME] [--error TEXT] [--state active|held]"
 
 // queueRow is one recipient in the queue.
 type queueRow struct {
@@ -50,19 +53,78 @@ type queueRow struct {
 	LastAt   time.Time `json:"last_at,omitzero"`
 }
 
-// queueDetail is a message in the queue with its recipients.
+// queueDetail is a message in the queue with its recipients, and what was
+// tried.
 type queueDetail struct {
-	Rows   []queueRow `json:"recipients"`
-	Header string     `json:"header"`
+	Rows     []queueRow                 `json:"recipients"`
+	Header   string                     `json:"header"`
+	Journey  []store.Event              `json:"journey"`
+	Accounts map[store.AccountID]string `json:"accounts,omitempty"` // as journeyOf has them
 }
 
 // queueArgs selects recipients. An id is a message's, 16 characters, or a
 // recipient's, a number.
 type queueArgs struct {
 	IDs    []string
-	Dest   string
+	Filter queueFilter
 	All    bool
 	Action string
+}
+
+// queueFilter is the flags that select recipients.
+type queueFilter struct {
+	Rcpt, Sender, Dest, Error, State string
+	Older                            time.Duration
+	Limit                            int
+}
+
+// queueFlags registers the flags of a filter; parse is called when they have
+// been read.
+func queueFlags(f *flags, q *queueFilter) (parse func() error) {
+	f.StringVar(&q.Rcpt, "rcpt", "", "recipients with this `TEXT` in their address")
+	f.StringVar(&q.Sender, "sender", "", "messages with this `TEXT` in the sender's address")
+	f.StringVar(&q.Dest, "dest", "", "all recipients of a `DOMAIN`")
+	f.StringVar(&q.Error, "error", "", "recipients with this `TEXT` in the last outcome")
+	f.StringVar(&q.State, "state", "", "recipients that are `STATE`: active or held")
+	older := f.String("older", "", "messages that have been here for this `TIME`, as 2h or 3d")
+	return func() error {
+		if q.State != "" && q.State != "active" && q.State != "held" {
+			return usagef("--state is active or held, not %q", q.State)
+		}
+		if *older != "" {
+			var d Duration
+			if err := d.UnmarshalText([]byte(*older)); err != nil {
+				return usagef("--older: %v", err)
+			}
+			q.Older = time.Duration(d)
+		}
+		return nil
+	}
+}
+
+func (q *queueFilter) empty() bool { return *q == queueFilter{} }
+
+// filter puts the flags into the store's terms.
+func (q *queueFilter) filter() (store.OutFilter, error) {
+	f := store.OutFilter{Rcpt: q.Rcpt, Sender: q.Sender, Last: q.Error, Limit: q.Limit}
+	if q.Dest != "" {
+		dest, err := parseDomain(q.Dest)
+		if err != nil {
+			return f, err
+		}
+		f.Dest = dest
+	}
+	if q.State != "" {
+		state := store.RcptActive
+		if q.State == "held" {
+			state = store.RcptHeld
+		}
+		f.State = &state
+	}
+	if q.Older > 0 {
+		f.Before = time.Now().Add(-q.Older)
+	}
+	return f, nil
 }
 
 func rowsOf(list []store.Leased) []queueRow {
@@ -83,66 +145,63 @@ func rowsOf(list []store.Leased) []queueRow {
 	return rows
 }
 
-func listQueue(ctx context.Context, a *admin, _ none) ([]queueRow, error) {
-	list, err := a.store.Outgoing(ctx, store.OutFilter{})
+func listQueue(ctx context.Context, a *admin, q queueFilter) ([]queueRow, error) {
+	f, err := q.filter()
+	if err != nil {
+		return nil, err
+	}
+	list, err := a.store.Outgoing(ctx, f)
 	return rowsOf(list), err
 }
 
 // find returns the messages in the queue with the recipients that in selects.
 func (in *queueArgs) find(ctx context.Context, a *admin) ([]store.Leased, error) {
-	var f store.OutFilter
-	if in.Dest != "" {
-		dest, err := parseDomain(in.Dest)
+	f, err := in.Filter.filter()
+	if err != nil {
+		return nil, err
+	}
+	if len(in.IDs) == 0 {
+		return a.store.Outgoing(ctx, f)
+	}
+	var all []store.Leased
+	for _, id := range in.IDs {
+		one := f
+		if n, err := strconv.ParseInt(id, 10, 64); err == nil && len(id) != 16 {
+			one.IDs = []store.RcptID{store.RcptID(n)}
+		} else {
+			one.Message = mail.ID(id)
+		}
+		list, err := a.store.Outgoing(ctx, one)
 		if err != nil {
 			return nil, err
 		}
-		f.Dest = dest
-	}
-	list, err := a.store.Outgoing(ctx, f)
-	if err != nil || len(in.IDs) == 0 {
-		return list, err
-	}
-	found := map[string]bool{}
-	wanted := func(id string) bool {
-		ok := slices.Contains(in.IDs, id)
-		found[id] = found[id] || ok
-		return ok
-	}
-	list = slices.DeleteFunc(list, func(m store.Leased) bool {
-		return !wanted(string(m.Message)) && !slices.ContainsFunc(m.Rcpts, func(r store.OutRcpt) bool { return wanted(rcptID(r)) })
-	})
-	for i, m := range list {
-		if !wanted(string(m.Message)) {
-			list[i].Rcpts = slices.DeleteFunc(m.Rcpts, func(r store.OutRcpt) bool { return !wanted(rcptID(r)) })
+		if len(list) == 0 {
+			return nil, adminErrorf("%q is not in the queue; see postrider queue list, and postrider journey for what became of it", id)
 		}
+		all = append(all, list...)
 	}
-	for _, id := range in.IDs {
-		if !found[id] {
-			return nil, adminErrorf("%q is not in the queue; see postrider queue list", id)
-		}
-	}
-	return list, nil
+	return all, nil
 }
-
-func rcptID(r store.OutRcpt) string { return strconv.FormatInt(int64(r.ID), 10) }
 
 func actOnQueue(ctx context.Context, a *admin, in queueArgs) (int, error) {
 	actions := map[string]store.OutAction{"retry": store.OutRetry, "hold": store.OutHold,
-		"release": store.OutRelease, "drop": store.OutDrop}
+		"release": store.OutRelease, "drop": store.OutDrop, "bounce": store.OutBounce}
 	action, ok := actions[in.Action]
-	if !ok || len(in.IDs) == 0 && in.Dest == "" && !in.All {
-		return 0, adminErrorf("nothing is selected; name ids, --dest or --all")
+	if !ok || len(in.IDs) == 0 && in.Filter.empty() && !in.All {
+		return 0, adminErrorf("nothing is selected; name ids, a filter or --all")
 	}
-	list, err := in.find(ctx, a)
+	f, err := in.Filter.filter()
 	if err != nil {
 		return 0, err
 	}
-	f := store.OutFilter{}
-	for _, row := range rowsOf(list) {
-		f.IDs = append(f.IDs, store.RcptID(row.ID))
-	}
-	if len(f.IDs) == 0 {
-		return 0, nil
+	if len(in.IDs) > 0 {
+		list, err := in.find(ctx, a)
+		if err != nil {
+			return 0, err
+		}
+		for _, row := range rowsOf(list) {
+			f.IDs = append(f.IDs, store.RcptID(row.ID))
+		}
 	}
 	n, err := a.store.Act(ctx, f, action, time.Now())
 	if err == nil {
@@ -168,12 +227,36 @@ func showQueue(ctx context.Context, a *admin, in queueArgs) (queueDetail, error)
 		d.Header = strings.ReplaceAll(string(b[:mail.HeaderSize(b)]), "\r\n", "\n")
 		return nil
 	})
+	if err != nil {
+		return d, err
+	}
+	j, err := a.store.Journey(ctx, list[0].Message)
+	switch {
+	case err == nil:
+		d.Journey = j.Events
+		d.Accounts, err = accountsIn(ctx, a, j.Events)
+	case store.KindOf(err) == store.NotFound: // from before there were journeys
+		err = nil
+	}
 	return d, err
 }
 
 func runQueueList(c *cli, f *flags, args []string) error {
+	asJSON := f.Bool("json", false, "print JSON")
+	var q queueFilter
+	f.IntVar(&q.Limit, "limit", 0, "at most `N` of them")
+	parse := queueFlags(f, &q)
+	if err := f.parseFlags(args); err != nil {
+		return err
+	}
+	if err := parse(); err != nil {
+		return err
+	}
 	var rows []queueRow
-	return c.list(f, args, "queue.list", &rows, func(w io.Writer) { printQueue(w, rows) })
+	if err := c.do(f, "queue.list", q, nil, &rows); err != nil {
+		return err
+	}
+	return c.print(*asJSON, rows, func(w io.Writer) { printQueue(w, rows) })
 }
 
 func printQueue(w io.Writer, rows []queueRow) {
@@ -203,7 +286,10 @@ func runQueueShow(c *cli, f *flags, args []string) error {
 	}
 	return c.print(*asJSON, d, func(w io.Writer) {
 		printQueue(w, d.Rows)
-		fmt.Fprintf(w, "\n%s", printable(d.Header))
+		fmt.Fprintf(w, "\n%s\n", printable(d.Header))
+		if len(d.Journey) > 0 {
+			printJourney(w, &journeyOf{d.Rows[0].Message, d.Journey, d.Accounts})
+		}
 	})
 }
 
@@ -220,22 +306,29 @@ func printable(s string) string {
 
 func runQueueAct(c *cli, f *flags, args []string, action string) error {
 	in := queueArgs{Action: action}
-	f.StringVar(&in.Dest, "dest", "", "all recipients of a `DOMAIN`")
+	asJSON := f.Bool("json", false, "print JSON")
+	parse := queueFlags(f, &in.Filter)
 	f.BoolVar(&in.All, "all", false, "the whole queue")
 	var err error
 	if in.IDs, err = f.parse(args); err != nil {
 		return err
 	}
-	if len(in.IDs) == 0 && in.Dest == "" && !in.All {
-		return usagef("name ids, --dest DOMAIN or --all")
+	if err := parse(); err != nil {
+		return err
 	}
-	if in.All && (len(in.IDs) > 0 || in.Dest != "") {
+	if len(in.IDs) == 0 && in.Filter.empty() && !in.All {
+		return usagef("name ids, --dest DOMAIN or another filter, or --all")
+	}
+	if in.All && (len(in.IDs) > 0 || !in.Filter.empty()) {
 		return usagef("--all goes alone")
 	}
 	var n int
 	if err := c.do(f, "queue.act", in, nil, &n); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.stdout, "%s: %d\n", action, n)
-	return nil
+	result := struct {
+		Action string `json:"action"`
+		Rcpts  int    `json:"recipients"`
+	}{action, n}
+	return c.print(*asJSON, result, func(w io.Writer) { fmt.Fprintf(w, "%s: %d\n", action, n) })
 }

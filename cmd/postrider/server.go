@@ -16,6 +16,8 @@ import (
 	"golang.org/x/term"
 
 	"postrider/auth"
+	"postrider/dmarcrpt"
+	"postrider/internal/certs"
 	"postrider/internal/maillog"
 	"postrider/internal/netserve"
 	"postrider/search"
@@ -32,13 +34,18 @@ type server struct {
 	lines *maillog.Lines // between log and its file; nil if there is none
 	level *slog.LevelVar
 	cert  certificate
+	acme  *certs.Manager // nil if no authority is configured
 
 	listeners []bound
 	services  map[string]*netserve.Server // by listener name
 	control   *netserve.Server
 	stopQueue context.CancelFunc
 	queueDone chan struct{}
+	jobs      context.Context // of what works in the background
+	stopJobs  context.CancelFunc
+	jobsDone  sync.WaitGroup
 	admin     *admin
+	counts    *dmarcrpt.Counter
 	index     *search.Index // nil if it is switched off
 	store     *store.Store
 	lock      *dirLock
@@ -83,7 +90,7 @@ func startServer(cfg *Config, logTo io.Writer) (*server, error) {
 }
 
 func (s *server) start() error {
-	for _, step := range []func() error{s.takeDir, s.bind, s.openStore, s.seed, s.openIndex, s.serve} {
+	for _, step := range []func() error{s.takeDir, s.bind, s.openStore, s.seed, s.openACME, s.openIndex, s.serve} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -158,7 +165,7 @@ func (s *server) openStore() error {
 		}
 	}
 	var err error
-	if s.store, err = openStore(s.cfg.DataDir, s.log); err != nil {
+	if s.store, err = openStore(s.cfg, s.log); err != nil {
 		return err
 	}
 	s.admin, err = newAdmin(s.cfg, s.store, s.log)
@@ -189,7 +196,14 @@ func (s *server) seed() error {
 		if _, err := s.store.AddDomain(ctx, d); err != nil && store.KindOf(err) != store.Exists {
 			return fmt.Errorf("domain %s: %w", d, err)
 		}
+		if s.cfg.dev || !s.cfg.DKIM.Sign {
+			continue
+		}
+		if err := firstKeys(ctx, s.store, d); err != nil {
+			return fmt.Errorf("domain %s: %w", d, err)
+		}
 	}
+	s.admin.publish(ctx)
 	for _, a := range s.cfg.Accounts {
 		addr, err := parseAddress(a.Address)
 		if err != nil {
@@ -216,10 +230,14 @@ func (s *server) seed() error {
 
 // serve starts the queue, the daemons and the control socket.
 func (s *server) serve() error {
-	authn := s.authenticator()
+	authn, err := s.authenticator()
+	if err != nil {
+		return err
+	}
 	if !s.cfg.dev {
 		s.startQueue()
 	}
+	s.countDMARC()
 	d := s.daemons(authn)
 	all := netserve.NewLimiter(descriptors(), 0)
 	limiters := map[string]*netserve.Limiter{}
@@ -240,12 +258,14 @@ func (s *server) serve() error {
 		}
 		s.accept(srv, b)
 	}
+	s.startACME()
 	l, err := listenUnix(controlPath(s.cfg.DataDir), 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot open the control socket: %w", err)
 	}
 	s.control = controlServer(s.admin)
 	s.accept(s.control, l)
+	s.background(giveBack)
 	return writeListeners(s.cfg.DataDir, s.listeners)
 }
 
@@ -327,6 +347,7 @@ func (s *server) close() error {
 	}
 	closeAll(s.listeners)
 	s.serving.Wait()
+	s.endBackground()
 	if s.index != nil {
 		s.index.Close()
 	}

@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,20 +29,25 @@ const (
 
 // certificate is the server's certificate, which SIGHUP replaces.
 type certificate struct {
-	now atomic.Pointer[tls.Certificate]
+	now   atomic.Pointer[tls.Certificate]
+	named atomic.Pointer[map[string]*tls.Certificate] // by the name that a client asks for
+	mu    sync.Mutex                                  // of who changes named
+	// challenge answers tls-alpn-01; nil where nobody asks.
+	challenge func(*tls.ClientHelloInfo) *tls.Certificate
 }
+
+// acmeProto is the protocol of a tls-alpn-01 challenge (RFC 8737 §3).
+const acmeProto = "acme-tls/1"
 
 // config is the basis of what a service offers. With the protocol's name as
 // the only one, a client of another protocol that was sent here does not get
 // through the handshake (RFC 7301 §3.2).
 func (c *certificate) config(alpn string) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{alpn},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return c.now.Load(), nil
-		},
+	t := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{alpn}, GetCertificate: c.find}
+	if c.challenge != nil && alpn == httpProto {
+		t.NextProtos = append(t.NextProtos, acmeProto)
 	}
+	return t
 }
 
 // load reads the configured certificate, or the self-signed one, which it
@@ -55,6 +61,9 @@ func (c *certificate) load(cfg *Config) error {
 		}
 		c.now.Store(&pair)
 		return nil
+	}
+	if m := c.named.Load(); m != nil && (*m)[cfg.hostname()] != nil {
+		return nil // an authority's
 	}
 	pair, err := selfSigned(filepath.Join(cfg.DataDir, "tls"), cfg.hostname(), time.Now())
 	if err != nil {

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestJudge compares what is published with what should be.
+func TestJudge(t *testing.T) {
+	mx := dnsRecord{Name: "a.test", Type: "MX", Value: "10 mail.a.test."}
+	spf := dnsRecord{Name: "a.test", Type: "TXT", Value: "v=spf1 mx -all"}
+	dmarc := dnsRecord{Name: "_dmarc.a.test", Type: "TXT", Value: "v=DMARC1; p=quarantine"}
+	key := dnsRecord{Name: "x._domainkey.a.test", Type: "TXT", Value: "v=DKIM1; k=ed25519; p=AAAA"}
+	srv := dnsRecord{Name: "_imaps._tcp.a.test", Type: "SRV", Value: "0 1 993 mail.a.test."}
+	none := dnsRecord{Name: "_pop3._tcp.a.test", Type: "SRV", Value: "0 0 0 ."}
+	for _, c := range []struct {
+		r          dnsRecord
+		found      string // one on each line
+		state, fix string
+	}{
+		{mx, "", missing, "add it"},
+		{mx, "5 MAIL.a.test.", published, ""},
+		{mx, "10 other.test.\n20 mail.a.test.", published, ""},
+		{mx, "10 other.test.", differs, "mail goes elsewhere"},
+		{spf, "v=spf1 mx -all", published, ""},
+		{spf, "v=spf1 include:x.test mx ~all", published, ""},
+		{spf, "v=spf1 ip4:192.0.2.1 -all", published, ""},
+		{spf, "v=spf1 -all", differs, "replace"},
+		{spf, "v=spf1 mx +all", differs, "everybody"},
+		{spf, "v=spf1 mx -all\nv=spf1 -all", differs, "count as none"},
+		{dmarc, "v=DMARC1; p=reject; sp=none", published, ""},
+		{dmarc, "v=DMARC1; p=none", published, "lets everybody pretend"},
+		{dmarc, "v=DMARC1; p=nonsense", differs, "replace"},
+		{key, "v=DKIM1; p=AA AA; k=ed25519", published, ""},
+		{key, "v=DKIM1; k=ed25519; p=BBBB", differs, "replace"},
+		{srv, "10 5 993 mail.a.test.", published, ""},
+		{srv, "0 1 994 mail.a.test.", differs, ""},
+		{none, "", published, ""},
+		{none, "0 1 110 x.test.", differs, ""},
+	} {
+		if c.found != "" {
+			c.r.Found = strings.Split(c.found, "\n")
+		}
+		c.r.judge()
+		if c.r.State != c.state || !strings.Contains(c.r.Fix, c.fix) || c.fix == "" && c.state == published && c.r.Fix != "" {
+			t.Errorf("%s, there is %q: %s, %q", c.r.Value, c.found, c.r.State, c.r.Fix)
+		}
+	}
+}
+
+func TestZoneLine(t *testing.T) {
+	r := dnsRecord{Name: "a.test", Type: "TXT", Value: strings.Repeat("x", 300) + `"\`}
+	if got := r.zoneLine(); got != `a.test. IN TXT ( "`+strings.Repeat("x", 255)+"\"\n\t\""+strings.Repeat("x", 45)+`\"\\" )`+"\n" {
+		t.Error(got)
+	}
+}
