@@ -15,6 +15,7 @@ FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/postrider /postrider
 COPY --from=build --chown=65532:65532 /out/data /var/lib/postrider
+COPY --from=build --chown=65532:65532 /out/data /zones
 COPY --from=build --chown=65532:65532 /out/tmp /tmp
 USER 65532:65532
 VOLUME /var/lib/postrider

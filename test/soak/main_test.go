@@ -3,6 +3,7 @@ package soak
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -35,6 +36,10 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if err := choose(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
 	dir, err := os.MkdirTemp("", "postrider-soak-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -50,15 +55,71 @@ func run(m *testing.M) int {
 	return status
 }
 
-// full tells whether a proof is to run with its full figures.
-func full(proof string) bool {
-	names := strings.Split(os.Getenv("SOAK"), ",")
-	return slices.Contains(names, proof) || slices.Contains(names, "all")
+// part is what SOAK can name: tests that have full figures. The others are
+// always whole.
+type part struct {
+	name    string
+	tests   []string
+	minutes float64 // on two processors
+	does    string
 }
 
-// pick is the full figure of a proof, or the short one.
-func pick(proof string, short, all int) int {
-	if full(proof) {
+func parts() []part {
+	return []part{
+		{"powercut", []string{"TestPowerCut", "TestPowerCutCanFail"}, 3, "200 power cuts under load"},
+		{"eio", []string{"TestDiskError"}, 2, "EIO in the n-th write and sync, n = 1 to 50"},
+		{"kill", []string{"TestKills"}, 8, "1,000 kills during 50,000 messages"},
+		{"order", []string{"TestSyncBeforeReply", "TestOrderIsSeen"}, 0.1, "syncs before replies, by strace"},
+		{"disk", []string{"TestFullDisk", "TestNoInodes", "TestReadOnlyDisk"}, 0.1, "a disk that is full, has no inodes, is read-only"},
+		{"flip", []string{"TestFlippedBytes"}, 2, "200 damaged stores, checked and repaired"},
+		{"memory", []string{"TestMemory"}, 1, "50 messages of 50 MB at once, in and out"},
+		{"abort", []string{"TestAborts"}, 0.5, "100,000 connections reset in every state"},
+		{"slow", []string{"TestSlowClients", "TestSlowReaders"}, 4, "5,000 connections that say a byte in ten seconds, 200 that read nothing"},
+		{"flood", []string{"TestFlood"}, 0.5, "20,000 connections from one address"},
+		{"timing", []string{"TestTiming", "TestLikeness"}, 2, "answers about known and unknown users, compared"},
+	}
+}
+
+// choose says what SOAK asks for, and runs only that.
+func choose() error {
+	if os.Getenv("SOAK") == "" {
+		return nil
+	}
+	flag.Parse()
+	asked := strings.Split(os.Getenv("SOAK"), ",")
+	var names, tests []string
+	minutes := 0.0
+	for _, p := range parts() {
+		names = append(names, p.name)
+		if full(p.name) {
+			fmt.Printf("%-9s about %3.1f min: %s\n", p.name, p.minutes, p.does)
+			tests = append(tests, p.tests...)
+			minutes += p.minutes
+		}
+	}
+	for _, a := range asked {
+		if a != "all" && a != "imap" && !slices.Contains(names, a) {
+			return fmt.Errorf("SOAK=%s: there is no part %q, only all, imap, %s", os.Getenv("SOAK"), a, strings.Join(names, ", "))
+		}
+	}
+	if minutes > 1 {
+		fmt.Printf("about %.0f minutes in all, on a machine that does nothing else; a table comes at the end\n", minutes)
+	}
+	if run := flag.Lookup("test.run"); run.Value.String() == "" {
+		return run.Value.Set("^(" + strings.Join(tests, "|") + ")$")
+	}
+	return nil
+}
+
+// full tells whether a part is to run with its full figures.
+func full(part string) bool {
+	names := strings.Split(os.Getenv("SOAK"), ",")
+	return slices.Contains(names, part) || slices.Contains(names, "all")
+}
+
+// pick is the full figure of a part, or the short one.
+func pick(part string, short, all int) int {
+	if full(part) {
 		return all
 	}
 	return short

@@ -28,7 +28,7 @@ type large struct {
 // many at once, in or out, the server's resident set stays within a bound.
 func TestMemory(t *testing.T) {
 	begin := time.Now()
-	l := large{clients: 10, size: 10_000_000, allowed: 90 << 20}
+	l := large{clients: 10, size: 10_000_000, allowed: 120 << 20} // 38 MiB of it are two password hashes
 	if full("memory") {
 		l = large{clients: 50, size: 50_000_000, allowed: 256 << 20}
 	}
@@ -44,6 +44,10 @@ func TestMemory(t *testing.T) {
 	defer s.Kill()
 	var peaks []string
 	idle := memoryOf(t, s, "VmRSS")
+	for range 40 { // what the start leaves is given back
+		time.Sleep(50 * time.Millisecond)
+		idle = min(idle, memoryOf(t, s, "VmRSS"))
+	}
 	for _, phase := range []struct {
 		name string
 		do   func(i int) error
@@ -71,8 +75,19 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%s: %d MiB above idle, at most %d allowed", phase.name, peak>>20, l.allowed>>20)
 		}
 	}
-	report(t, "memory", begin, "%d messages of %d MB at once; peak above the %d MiB of the idle server: %s", l.clients,
-		l.size/1e6, idle>>20, strings.Join(peaks, ", "))
+	// What an idle server gives back is no sign of need while it works.
+	after := int64(0)
+	for end := time.Now().Add(30 * time.Second); full("memory"); time.Sleep(time.Second) {
+		if after = memoryOf(t, s, "VmRSS") - idle; after < 30<<20 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Errorf("half a minute later it has %d MiB more than at the start", after>>20)
+			break
+		}
+	}
+	report(t, "memory", begin, "%d messages of %d MB at once; peak above the %d MiB of the idle server: %s; %+d MiB when it is idle again", l.clients,
+		l.size/1e6, idle>>20, strings.Join(peaks, ", "), after>>20)
 }
 
 // memoryOf reads VmRSS or VmHWM, the peak of VmRSS, of a site's process, in

@@ -26,8 +26,10 @@ func dial(addr string) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wire{Conn: c, r: bufio.NewReaderSize(c, 64<<10)}, nil
+	return &wire{Conn: c, r: newReader(c)}, nil
 }
+
+func newReader(c net.Conn) *bufio.Reader { return bufio.NewReaderSize(c, 64<<10) }
 
 func (w *wire) send(format string, args ...any) error {
 	w.SetDeadline(time.Now().Add(patience))
