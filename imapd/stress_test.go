@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,7 +18,10 @@ import (
 	"time"
 )
 
-const stressClients = 20
+const (
+	stressClients = 20
+	stressLines   = 20_000 // of each client's that are kept for who reads of a failure
+)
 
 // stressTime is how long TestStress runs; POSTRIDER_STRESS says otherwise.
 func stressTime(t *testing.T) time.Duration {
@@ -97,8 +101,8 @@ type watcher struct {
 
 // note keeps a line for who reads of a failure.
 func (w *watcher) note(l string) {
-	if w.recent = append(w.recent, l); len(w.recent) > 30 {
-		w.recent = w.recent[1:]
+	if w.recent = append(w.recent, l); len(w.recent) > 2*stressLines {
+		w.recent = slices.Delete(w.recent, 0, stressLines)
 	}
 }
 
@@ -237,11 +241,11 @@ func (w *watcher) vanished(set string, earlier bool, verb, l string) {
 		}
 		for uid := number(a); uid <= number(b); uid++ {
 			at := slices.Index(w.uids, uid)
-			if at < 0 && w.sequence() && !earlier && !slices.Contains(w.uids, 0) {
-				w.fail(fmt.Sprintf("%s, where UID %d is not known", l, uid))
-			}
 			if at < 0 && !earlier {
-				at = slices.Index(w.uids, 0) // one whose UID it has not been told
+				at = w.untold(uid)
+			}
+			if at < 0 && w.sequence() && !earlier {
+				w.fail(fmt.Sprintf("%s, where UID %d cannot be one of %v", l, uid, w.uids))
 			}
 			if at >= 0 {
 				w.uids = slices.Delete(w.uids, at, at+1)
@@ -249,6 +253,23 @@ func (w *watcher) vanished(set string, earlier bool, verb, l string) {
 			w.forget(uid)
 		}
 	}
+}
+
+// untold is where a message stands whose UID it has not been told: UIDs
+// ascend, so that is behind all those with a lower one.
+func (w *watcher) untold(uid int) int {
+	at := -1
+	for i, u := range w.uids {
+		if u > uid {
+			break
+		}
+		if u == 0 && at < 0 {
+			at = i
+		} else if u != 0 {
+			at = -1
+		}
+	}
+	return at
 }
 
 func (w *watcher) fetched(n int, byUID bool, items, verb, l string) {
@@ -503,7 +524,11 @@ func TestStress(t *testing.T) {
 			enable: kinds[i%len(kinds)], deflate: i%5 == 4,
 		}
 		c.fail = func(s string) {
-			t.Errorf("client %d (%s): %s\n%s", i, c.enable, s, strings.Join(c.recent, "\n"))
+			t.Errorf("client %d (%s): %s\n%s", i, c.enable, s, strings.Join(c.recent[max(0, len(c.recent)-30):], "\n"))
+			name := filepath.Join(t.ArtifactDir(), fmt.Sprintf("client%d.txt", i))
+			if err := os.WriteFile(name, []byte(strings.Join(c.recent, "\n")), 0o600); err != nil {
+				t.Error(err)
+			}
 		}
 		c.open()
 		clients = append(clients, c)
@@ -530,6 +555,29 @@ func TestStress(t *testing.T) {
 	for _, c := range clients[1:] {
 		if got := c.state(); got != want {
 			t.Errorf("client %d sees\n%s\nclient 0\n%s", c.id, got, want)
+		}
+	}
+}
+
+// TestWatcherPlacesWhatVanished shows that a client that knows few UIDs of many
+// finds the place of one that goes, as a client that counts right does.
+func TestWatcherPlacesWhatVanished(t *testing.T) {
+	for _, c := range []struct {
+		uids []int
+		gone string
+		want []int
+	}{
+		{[]int{7, 0, 9, 0, 0}, "12", []int{7, 0, 9, 0}},
+		{[]int{7, 0, 9, 0, 0}, "8", []int{7, 9, 0, 0}},
+		{[]int{0, 0, 9}, "3", []int{0, 9}},
+		{[]int{7, 0, 0, 12, 0}, "8:9,14", []int{7, 12}},
+		{[]int{7, 0, 9}, "9", []int{7, 0}},
+	} {
+		w := &watcher{model: &model{gone: map[int]bool{}}, by: map[int]*message{}, uids: slices.Clone(c.uids), enable: "QRESYNC"}
+		w.fail = func(s string) { t.Error(s) }
+		w.vanished(c.gone, false, "NOOP", "VANISHED "+c.gone)
+		if !slices.Equal(w.uids, c.want) {
+			t.Errorf("of %v, %s gone, are left %v, want %v", c.uids, c.gone, w.uids, c.want)
 		}
 	}
 }
