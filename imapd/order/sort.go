@@ -1,7 +1,6 @@
 package order
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"slices"
@@ -43,29 +42,23 @@ type Column struct {
 	Reverse bool
 }
 
-// compare orders two messages by one column.
-func (c *Column) compare(a, b int32) int {
-	var order int
-	if c.Numbers != nil {
-		order = cmp.Compare(c.Numbers[a], c.Numbers[b])
-	} else {
-		order = bytes.Compare(c.Texts[a], c.Texts[b])
-	}
-	if c.Reverse {
-		return -order
-	}
-	return order
-}
+// A front is a number that orders messages as one column's number does, or as
+// frontText bytes of its text do: those bytes, and in the lowest byte how many
+// there are, or frontMore if more follow.
+const (
+	frontText = 7
+	frontMore = frontText + 1
+)
 
-// front is a number that orders a message as far as the first column's number
-// or the first eight bytes of its text do.
-func (c *Column) front(i int32) uint64 {
+// front is that of message i by its number, or by its text from depth on.
+func (c *Column) front(i int32, depth int) uint64 {
 	var n uint64
 	if c.Numbers != nil {
 		n = uint64(c.Numbers[i]) ^ 1<<63
-	} else {
+	} else if text := c.Texts[i]; depth < len(text) {
 		var b [8]byte
-		copy(b[:], c.Texts[i])
+		copy(b[:frontText], text[depth:])
+		b[frontText] = byte(min(len(text)-depth, frontMore))
 		n = binary.BigEndian.Uint64(b[:])
 	}
 	if c.Reverse {
@@ -74,39 +67,62 @@ func (c *Column) front(i int32) uint64 {
 	return n
 }
 
+// goesOn tells whether texts with this front have more bytes to compare.
+func (c *Column) goesOn(front uint64) bool {
+	if c.Reverse {
+		front = ^front
+	}
+	return c.Numbers == nil && front&0xff == frontMore
+}
+
+type entry struct {
+	front uint64
+	i     int32
+}
+
 // Sort returns the messages 0 to n-1 in the order of the columns, the first
 // counting most. Where all are equal, messages keep their order, in that of
 // the mailbox whatever is reversed.
 func Sort(n int, columns []Column) []int32 {
-	if n == 0 || len(columns) == 0 {
-		order := make([]int32, n)
-		for i := range order {
-			order[i] = int32(i)
-		}
-		return order
-	}
-	type entry struct {
-		front uint64
-		i     int32
-	}
 	entries := make([]entry, n)
 	for i := range entries {
-		entries[i] = entry{columns[0].front(int32(i)), int32(i)}
+		entries[i].i = int32(i)
 	}
-	slices.SortFunc(entries, func(a, b entry) int {
-		if a.front != b.front {
-			return cmp.Compare(a.front, b.front)
-		}
-		for k := range columns {
-			if order := columns[k].compare(a.i, b.i); order != 0 {
-				return order
-			}
-		}
-		return cmp.Compare(a.i, b.i)
-	})
+	sortEntries(entries, columns, 0)
 	order := make([]int32, n)
 	for k, e := range entries {
 		order[k] = e.i
 	}
 	return order
+}
+
+// sortEntries sorts entries, which stand in the order of their messages, by
+// columns, of which the first counts from depth on. It compares numbers alone:
+// what is equal so far is sorted by what comes next.
+func sortEntries(entries []entry, columns []Column, depth int) {
+	if len(entries) < 2 || len(columns) == 0 {
+		return
+	}
+	c := &columns[0]
+	for k, e := range entries {
+		entries[k].front = c.front(e.i, depth)
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		if a.front != b.front {
+			return cmp.Compare(a.front, b.front)
+		}
+		return cmp.Compare(a.i, b.i)
+	})
+	for start := 0; start < len(entries); {
+		front, end := entries[start].front, start+1
+		for end < len(entries) && entries[end].front == front {
+			end++
+		}
+		if run := entries[start:end]; c.goesOn(front) {
+			sortEntries(run, columns, depth+frontText)
+		} else {
+			sortEntries(run, columns[1:], 0)
+		}
+		start = end
+	}
 }
