@@ -28,6 +28,7 @@ const (
 	cleanEvery = 24 * time.Hour   // after which the last trace of an expunged message goes
 	fullPause  = 10 * time.Minute // after a failure, such as a full disk
 	minFree    = 128 << 20        // bytes of the disk that are left to others
+	followed   = 1024             // announcements that may wait to be read
 
 	// How long the indexer rests, in hundredths of what it worked: while mail
 	// comes in or changes, at once after that, and when it has been quiet.
@@ -104,20 +105,26 @@ func (w *worker) wanted() map[store.AccountID]bool {
 	return wants
 }
 
-// isMail counts changes to mail and accounts, and lets nothing else by.
-func (w *worker) isMail(c store.Change) bool {
-	is := c.Kind == store.MailboxChanged || c.Kind == store.MailboxDeleted || c.Kind == store.AccountChanged
-	if is {
+// isMail lets changes to mail and accounts by.
+func isMail(c store.Change) bool {
+	return c.Kind == store.MailboxChanged || c.Kind == store.MailboxDeleted || c.Kind == store.AccountChanged
+}
+
+// count counts changes to mail and accounts and lets nothing by, so that its
+// subscription lasts, however long an update goes without reading.
+func (w *worker) count(c store.Change) bool {
+	if isMail(c) {
 		w.busy.Add(1)
 	}
-	return is
+	return false
 }
 
 // run looks after accounts until it is stopped: all of them at first and
 // whenever changes have been missed, then those that are announced.
 func (w *worker) run() {
+	defer w.x.store.Feed().Subscribe(1, w.count).Close()
 	for w.ctx.Err() == nil {
-		sub := w.x.store.Feed().Subscribe(1024, w.isMail)
+		sub := w.x.store.Feed().Subscribe(followed, isMail)
 		w.all()
 		w.follow(sub)
 		sub.Close()
