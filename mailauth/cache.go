@@ -2,6 +2,7 @@ package mailauth
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -14,12 +15,16 @@ const (
 	cacheEntries = 8192
 	cacheMost    = 5 * time.Minute  // whatever the record's TTL allows
 	cacheNothing = 30 * time.Second // that something is not there
+	cacheFailed  = 5 * time.Second  // that it could not be found out (RFC 9520 §3.2: 1 s to 5 min)
 )
+
+// errBudget is why a check stops waiting for the DNS.
+var errBudget = errors.New("no time left for the DNS")
 
 // cache remembers what the DNS has answered, for as long as it allows and not
 // long: the same servers send again and again, and a look-up costs more
-// processor time than all else about a message without signatures. Failures
-// are not remembered.
+// processor time than all else about a message without signatures. So are
+// failures, for a moment: a dead zone must not cost each message the full wait.
 type cache struct {
 	r   Resolver
 	now func() time.Time
@@ -39,8 +44,9 @@ func newCache(r Resolver, now func() time.Time) *cache {
 	return &cache{r: r, now: now, known: map[string]cached{}}
 }
 
-// remember answers from memory, or asks and keeps the answer.
-func remember[T any](c *cache, key string, ask func() ([]T, resolve.Info, error)) ([]T, resolve.Info, error) {
+// remember answers from memory, or asks and keeps the answer. That a peer left
+// while the DNS was asked says nothing of the DNS, and is not kept.
+func remember[T any](ctx context.Context, c *cache, key string, ask func() ([]T, resolve.Info, error)) ([]T, resolve.Info, error) {
 	c.mu.Lock()
 	e, ok := c.known[key]
 	c.mu.Unlock()
@@ -49,10 +55,15 @@ func remember[T any](c *cache, key string, ask func() ([]T, resolve.Info, error)
 	}
 	value, info, err := ask()
 	keep := min(info.TTL, cacheMost)
-	if len(value) == 0 {
+	switch {
+	case err != nil && !nothing(err) && ctx.Err() != nil && context.Cause(ctx) != errBudget:
+		keep = 0
+	case err != nil && !nothing(err):
+		keep = cacheFailed
+	case len(value) == 0:
 		keep = cacheNothing
 	}
-	if err != nil && !nothing(err) || keep <= 0 {
+	if keep <= 0 {
 		return value, info, err
 	}
 	c.mu.Lock()
@@ -69,17 +80,17 @@ func remember[T any](c *cache, key string, ask func() ([]T, resolve.Info, error)
 }
 
 func (c *cache) TXT(ctx context.Context, name string) ([]string, resolve.Info, error) {
-	return remember(c, "T"+name, func() ([]string, resolve.Info, error) { return c.r.TXT(ctx, name) })
+	return remember(ctx, c, "T"+name, func() ([]string, resolve.Info, error) { return c.r.TXT(ctx, name) })
 }
 
 func (c *cache) MX(ctx context.Context, name string) ([]resolve.MX, resolve.Info, error) {
-	return remember(c, "M"+name, func() ([]resolve.MX, resolve.Info, error) { return c.r.MX(ctx, name) })
+	return remember(ctx, c, "M"+name, func() ([]resolve.MX, resolve.Info, error) { return c.r.MX(ctx, name) })
 }
 
 func (c *cache) Addrs(ctx context.Context, name string) ([]netip.Addr, resolve.Info, error) {
-	return remember(c, "A"+name, func() ([]netip.Addr, resolve.Info, error) { return c.r.Addrs(ctx, name) })
+	return remember(ctx, c, "A"+name, func() ([]netip.Addr, resolve.Info, error) { return c.r.Addrs(ctx, name) })
 }
 
 func (c *cache) PTR(ctx context.Context, a netip.Addr) ([]string, resolve.Info, error) {
-	return remember(c, "P"+a.String(), func() ([]string, resolve.Info, error) { return c.r.PTR(ctx, a) })
+	return remember(ctx, c, "P"+a.String(), func() ([]string, resolve.Info, error) { return c.r.PTR(ctx, a) })
 }

@@ -63,7 +63,8 @@ type Check struct {
 	o      *Options
 	p      Peer
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
+	stop   *time.Timer // ends the look-ups
 	wait   sync.WaitGroup
 	tree   *dmarcTree
 
@@ -93,7 +94,8 @@ type keyFound struct {
 func (c *Checker) Begin(ctx context.Context, p Peer) *Check {
 	k := &Check{o: &c.o, p: p, keys: map[string]*keyFound{}, tree: newTree(c.o.Resolver)}
 	k.p.Addr = p.Addr.Unmap().WithZone("")
-	k.ctx, k.cancel = context.WithTimeout(ctx, maxWhole)
+	k.ctx, k.cancel = context.WithCancelCause(ctx)
+	k.stop = time.AfterFunc(maxWhole, func() { k.cancel(errBudget) })
 	k.wait.Go(func() { k.spf = checkSPF(k.ctx, c.o.Resolver, &k.p) })
 	k.wait.Go(func() { k.iprev = checkIPRev(k.ctx, c.o.Resolver, k.p.Addr) })
 	return k
@@ -101,7 +103,8 @@ func (c *Checker) Begin(ctx context.Context, p Peer) *Check {
 
 // Cancel ends a check whose result nobody wants.
 func (k *Check) Cancel() {
-	k.cancel()
+	k.stop.Stop()
+	k.cancel(nil)
 	k.wait.Wait()
 }
 
@@ -205,9 +208,11 @@ func (k *Check) Finish() *Result {
 	if !k.whole {
 		k.begin()
 	}
-	stop := time.AfterFunc(k.o.Timeout, k.cancel)
-	defer k.cancel()
-	defer stop.Stop()
+	if k.stop.Stop() {
+		k.stop.Reset(k.o.Timeout)
+	}
+	defer k.cancel(nil)
+	defer k.stop.Stop()
 	k.sums = map[bool][]byte{}
 	for relaxed, b := range k.bodies {
 		k.sums[relaxed] = b.sum()
