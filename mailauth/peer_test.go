@@ -186,7 +186,12 @@ func TestPeersSPF(t *testing.T) {
 		"TXT loop.test": {"v=spf1 include:loop.test -all"}, "TXT macro.test": {"v=spf1 exists:%{ir}.%{l1r-}.%{d} -all"}, "A 1.2.0.192.x.macro.test": {"127.0.0.2"},
 		"TXT mail.helo.test": {"v=spf1 ip4:192.0.2.1 -all"}, "TXT upper.test": {"V=SPF1 IP4:192.0.2.1 -ALL"}, "TXT exp.test": {"v=spf1 -all exp=e.exp.test"},
 		"TXT unknown.test": {"v=spf1 foo=bar ip4:192.0.2.1 -all"}, "TXT bad.test": {"v=spf1 foo:bar -all"}, "TXT six.test": {"v=spf1 ip6:2001:db8::/32 -all"},
-		"TXT temp.test": {"v=spf1 include:gone2.test -all"}, "TXT gone2.test": {"!"},
+		"TXT late.test": {"v=spf1 ip4:192.0.2.1 -all foo"}, "TXT late2.test": {"v=spf1 ip4:192.0.2.1 -all a:top"}, "TXT exps.test": {"v=spf1 ip4:192.0.2.1 exp=e.test exp=e.test"},
+		"TXT noname.test": {"v=spf1 ip4:192.0.2.1 include: -all"}, "TXT zero.test": {"v=spf1 ip4:192.0.2.1/032 -all"}, "TXT number.test": {"v=spf1 ip4:192.0.2.1 a:1.2.3.4 -all"},
+		"TXT nored.test": {"v=spf1 ip4:192.0.2.1 redirect="}, "TXT qred.test": {"v=spf1 ip4:192.0.2.1 -redirect=fail.test"}, "TXT comma.test": {"v=spf1 ip4:192.0.2.1, -all"},
+		"TXT tab.test": {"v=spf1 ip4:192.0.2.1\t-all"}, "TXT letter.test": {"v=spf1 ip4:192.0.2.1 exists:%{z}.test -all"}, "TXT percent.test": {"v=spf1 ip4:192.0.2.1 exists:a%.test -all"},
+		"TXT inclate.test": {"v=spf1 include:late.test ?all"},
+		"TXT temp.test":    {"v=spf1 include:gone2.test -all"}, "TXT gone2.test": {"!"},
 	}
 	addrs := []string{"192.0.2.1", "203.0.113.9", "2001:db8::1"}
 	var senders []string
