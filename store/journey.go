@@ -151,7 +151,9 @@ type Waiting struct {
 	To    []string  `json:"to"`
 	Held  bool      `json:"held,omitempty"`
 	Tries int       `json:"tries"`
-	Next  time.Time `json:"next"`
+	Next  time.Time `json:"next,omitzero"`
+	Now   bool      `json:"now,omitempty"`  // an attempt is under way, and Next not known
+	Dead  string    `json:"dead,omitempty"` // the destination, if that does not answer
 }
 
 // FetchedBy is the first reading of an account's copy.

@@ -44,7 +44,8 @@ func journeyFor() *Journey {
 		ev(EventAttempt, &Attempt{Dest: "b.test", Rcpts: []RcptID{7}, Lines: []string{"C: RCPT TO:<x@b.test>"}}),
 		ev(EventDeferred, &Outcome{Rcpts: []RcptID{7}, To: []string{"x@b.test"}, Text: "later"}),
 		ev(EventActed, &Acted{What: "held", Rcpts: []RcptID{6, 7}, To: []string{"secret@c.test", "x@b.test"}}),
-		ev(EventWaiting, &Waiting{Rcpts: []RcptID{7}, To: []string{"x@b.test"}}),
+		ev(EventWaiting, &Waiting{Rcpts: []RcptID{7}, To: []string{"x@b.test"}, Dead: "b.test"}),
+		ev(EventWaiting, &Waiting{Rcpts: []RcptID{6}, To: []string{"secret@c.test"}, Dead: "c.test"}),
 		ev(EventFetched, &FetchedBy{Account: 3, How: "imap"}),
 		ev(EventExpunged, &ExpungedFrom{Account: 2, Mailbox: "INBOX", UID: 20}),
 		ev("unheard-of", map[string]string{"to": "secret@c.test"}),
@@ -58,7 +59,7 @@ func TestScope(t *testing.T) {
 		never   []string // in any of what it sees
 		has     []string
 	}{
-		{1, "submitted checked queued filed filed delivered attempt deferred operator waiting", []string{"secret", "c.test", "Hidden", "imap", `"uid":2`},
+		{1, "submitted checked queued filed filed delivered attempt deferred operator waiting waiting", []string{"secret", "c.test", "Hidden", "imap", `"uid":2`},
 			[]string{"three@a.test", "x@b.test", "alias@a.test", "PLAIN", "RCPT TO:<x@b.test>"}},
 		{2, "submitted checked filed expunged", []string{"three", "alias", "x@b", "laptop", "192.0.2.7", "PLAIN", "secret"}, []string{"two@a.test", "one@a.test", `"uid":20`}},
 		{3, "submitted checked filed fetched", []string{"two", "alias", "x@b", "laptop"}, []string{"three@a.test", "Hidden"}},

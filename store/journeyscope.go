@@ -108,6 +108,9 @@ func (v *scope) view(ev Event) any {
 	case EventWaiting:
 		x := read[Waiting](ev)
 		x.To = v.written(x.Rcpts, x.To)
+		if slices.ContainsFunc(x.Rcpts, v.hidden) {
+			x.Dead = ""
+		}
 		return x
 	case EventActed:
 		a := read[Acted](ev)

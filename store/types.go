@@ -433,6 +433,10 @@ type OutRcpt struct {
 	Doomed     bool      // an operator gave it up: it is returned to the sender
 	Suppressed time.Time // until when nothing is sent to this address; see Suppression
 	Fence      int64     // raised by each lease
+
+	// What a list tells besides; a lease leaves them out.
+	Leased bool // it is being sent now, and Due is when the lease ends
+	Closed bool // Dest does not answer, and is left alone until Due
 }
 
 // Dest is a destination with work due.

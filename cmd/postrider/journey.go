@@ -224,7 +224,12 @@ func (j *journeyOf) describe(ev *store.Event) (string, []string) {
 	case store.EventWaiting:
 		x := eventData[store.Waiting](ev)
 		state := "next attempt in " + roughly(x.Next.Sub(ev.At))
+		if x.Dead != "" {
+			state = x.Dead + " does not answer, " + state
+		}
 		switch {
+		case x.Now:
+			state = "an attempt is under way"
 		case x.Held:
 			state = "held by an operator"
 		case !x.Next.After(ev.At):

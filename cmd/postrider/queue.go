@@ -48,6 +48,8 @@ type queueRow struct {
 	Created  time.Time `json:"created"`
 	Expires  time.Time `json:"expires"`
 	Due      time.Time `json:"due"`
+	Sending  bool      `json:"sending,omitempty"` // now, and due is when that is given up
+	Closed   bool      `json:"closed,omitempty"`  // dest does not answer, and is left alone until due
 	Attempts int       `json:"attempts"`
 	Last     string    `json:"last,omitempty"`
 	LastAt   time.Time `json:"last_at,omitzero"`
@@ -138,7 +140,7 @@ func rowsOf(list []store.Leased) []queueRow {
 			rows = append(rows, queueRow{
 				ID: int64(r.ID), Message: string(m.Message), From: m.Envelope.From.String(), To: r.Recipient.Addr.String(),
 				Dest: r.Dest, State: state, Size: m.Size, Created: m.Created, Expires: m.Expires,
-				Due: r.Due, Attempts: r.Tries, Last: r.Last, LastAt: r.LastAt,
+				Due: r.Due, Sending: r.Leased, Closed: r.Closed, Attempts: r.Tries, Last: r.Last, LastAt: r.LastAt,
 			})
 		}
 	}
@@ -256,21 +258,32 @@ func runQueueList(c *cli, f *flags, args []string) error {
 	if err := c.do(f, "queue.list", q, nil, &rows); err != nil {
 		return err
 	}
-	return c.print(*asJSON, rows, func(w io.Writer) { printQueue(w, rows) })
+	return c.print(*asJSON, rows, func(w io.Writer) {
+		switch {
+		case len(rows) > 0:
+			printQueue(w, rows)
+		case q.empty():
+			fmt.Fprintln(w, "The queue is empty.")
+		default:
+			fmt.Fprintln(w, "Nothing in the queue is like that.")
+		}
+	})
 }
 
 func printQueue(w io.Writer, rows []queueRow) {
-	if len(rows) == 0 {
-		fmt.Fprintln(w, "The queue is empty.")
-		return
-	}
 	fmt.Fprintln(w, "ID\tMESSAGE\tSIZE\tFROM\tTO\tTRIES\tNEXT\tLAST")
 	for _, r := range rows {
-		next := r.Due.Local().Format(time.DateTime)
-		if r.State == "held" {
+		next, last := r.Due.Local().Format(time.DateTime), r.Last
+		switch {
+		case r.Sending:
+			next = "being sent"
+		case r.State == "held":
 			next = "held"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t<%s>\t<%s>\t%d\t%s\t%s\n", r.ID, r.Message, roughSize(r.Size), r.From, r.To, r.Attempts, next, printable(r.Last))
+		if last == "" && r.Closed {
+			last = r.Dest + " does not answer"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t<%s>\t<%s>\t%d\t%s\t%s\n", r.ID, r.Message, roughSize(r.Size), r.From, r.To, r.Attempts, next, printable(last))
 	}
 }
 

@@ -65,14 +65,21 @@ func addWaiting(t *tx, j *store.Journey) error {
 		if ev.Kind != store.EventQueued || json.Unmarshal(ev.Data, &q) != nil {
 			continue
 		}
-		err := t.each(`SELECT r.id, r.local, r.host, r.state = 1, r.tries, max(r.due, ifnull((SELECT open_until FROM dest d WHERE d.name = r.dest), 0))
-			FROM out_rcpt r WHERE r.out = ?1 ORDER BY r.id`, args(int64(q.Out)), func(scan func(...any) error) error {
+		err := t.each(`SELECT r.id, r.local, r.host, r.state = 1, r.tries, r.due, r.dest, `+closedUntil+`,
+			r.owner <> '' AND r.leased_until > ?2 FROM out_rcpt r WHERE r.out = ?1 ORDER BY r.id`, args(int64(q.Out), t.now), func(scan func(...any) error) error {
 			var w store.Waiting
 			var id store.RcptID
 			var a mail.Address
-			var due int64
-			err := scan(&id, &a.Local, &a.Domain, &w.Held, &w.Tries, &due)
-			w.Rcpts, w.To, w.Next = []store.RcptID{id}, []string{a.String()}, fromMicros(due)
+			var due, open int64
+			var dest string
+			err := scan(&id, &a.Local, &a.Domain, &w.Held, &w.Tries, &due, &dest, &open, &w.Now)
+			w.Rcpts, w.To = []store.RcptID{id}, []string{a.String()}
+			if !w.Now {
+				w.Next = fromMicros(max(due, open))
+			}
+			if open > t.now && !w.Now {
+				w.Dead = dest
+			}
 			j.Events = append(j.Events, store.NewEvent(store.EventWaiting, fromMicros(t.now), &w))
 			return err
 		})

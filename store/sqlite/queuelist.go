@@ -26,12 +26,15 @@ const (
 	filterByOut = ` WHERE ?1 = '' AND r.out = ?2` + filterRest
 	filterAll   = ` WHERE ?1 = ''` + filterRest
 
-	listColumns = "SELECT " + outFields + ", " + rcptFields + ", ifnull((SELECT open_until FROM dest d WHERE d.name = r.dest), 0) FROM out_rcpt r JOIN out o ON o.id = r.out"
+	leasedAt    = "r.owner <> '' AND r.leased_until > ?11"
+	closedUntil = "ifnull((SELECT open_until FROM dest d WHERE d.name = r.dest), 0)"
+
+	listColumns = "SELECT " + outFields + ", " + rcptFields + ", " + leasedAt + ", " + closedUntil + " FROM out_rcpt r JOIN out o ON o.id = r.out"
 	listByID    = listColumns + filterByID + filterOrder
 	listByOut   = listColumns + filterByOut + filterOrder
 	listAll     = listColumns + filterAll + filterOrder
 
-	pickColumns = "SELECT r.id, r.out, r.dest, r.state, r.owner <> '' AND r.leased_until > ?11, r.local, r.host FROM out_rcpt r JOIN out o ON o.id = r.out"
+	pickColumns = "SELECT r.id, r.out, r.dest, r.state, " + leasedAt + ", r.local, r.host FROM out_rcpt r JOIN out o ON o.id = r.out"
 	pickOn      = " AND (r.out, r.id) > (?12, ?13)" + filterOrder
 	pickByID    = pickColumns + filterByID + pickOn
 	pickByOut   = pickColumns + filterByOut + pickOn
@@ -79,13 +82,14 @@ func (e *Engine) Outgoing(ctx context.Context, f store.OutFilter) ([]store.Lease
 	}
 	var all []store.Leased
 	err = e.read(ctx, op, func(t *tx) error {
-		return t.each(query, params, func(scan func(...any) error) error {
+		return t.each(query, append(params, t.now), func(scan func(...any) error) error {
 			var m outRow
 			var r rcptRow
 			var open int64
-			if err := scan(append(append(m.dest(), r.dest()...), &open)...); err != nil {
+			if err := scan(append(append(m.dest(), r.dest()...), &r.Leased, &open)...); err != nil {
 				return err
 			}
+			r.Closed = open > t.now && !r.Leased
 			r.due = max(r.due, open)
 			if n := len(all); n == 0 || all[n-1].ID != m.ID {
 				all = append(all, store.Leased{Outgoing: m.outgoing()})

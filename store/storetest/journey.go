@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"postrider/mail"
@@ -12,6 +13,7 @@ func journeyCases() []testCase {
 	return []testCase{
 		{"journey of a message that is filed", journeyFiled},
 		{"journey through the queue", journeyQueued},
+		{"what is under way", underWay},
 		{"journeys are found", journeysFound},
 		{"journey of a message that was refused", journeyRefused},
 		{"first reading", journeyFetched},
@@ -109,6 +111,38 @@ func journeyQueued(s *suite) {
 	ids, err := s.a.FindJourneys(s.ctx, store.JourneyQuery{Queue: int64(rs[1].ID)})
 	s.ok(err)
 	s.equal("found after it has left", ids, []mail.ID{a.ID})
+}
+
+// underWay: the end of a lease is not when the next attempt is, and what waits
+// for a destination that does not answer says so.
+func underWay(s *suite) {
+	now := time.Now()
+	a := s.arrived(letter("under way"))
+	a.Outgoing = []store.NewOutgoing{s.to("1@b.test", "2@c.test", "3@d.test")}
+	_, err := s.a.Accept(s.ctx, a)
+	s.ok(err)
+	s.a.lease("b.test", now.Add(time.Second))
+	s.ok(s.a.CloseDest(s.ctx, "c.test", now.Add(time.Hour), 1))
+	list, err := s.b.Outgoing(s.ctx, store.OutFilter{})
+	s.ok(err)
+	var got []string
+	for _, m := range list {
+		for _, r := range m.Rcpts {
+			got = append(got, fmt.Sprint(r.Dest, " leased ", r.Leased, " closed ", r.Closed))
+		}
+	}
+	s.equal("list", got, []string{"b.test leased true closed false", "c.test leased false closed true", "d.test leased false closed false"})
+	j, err := s.b.Journey(s.ctx, a.ID)
+	s.ok(err)
+	got = nil
+	for _, ev := range j.Events {
+		if ev.Kind == store.EventWaiting {
+			var w store.Waiting
+			s.ok(json.Unmarshal(ev.Data, &w))
+			got = append(got, fmt.Sprint(w.To, " now ", w.Now, " next ", !w.Next.IsZero(), " dead ", w.Dead))
+		}
+	}
+	s.equal("journey", got, []string{"[1@b.test] now true next false dead ", "[2@c.test] now false next true dead c.test", "[3@d.test] now false next true dead "})
 }
 
 func journeysFound(s *suite) {
