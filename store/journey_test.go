@@ -33,14 +33,14 @@ func journeyFor() *Journey {
 	ev := func(k EventKind, data any) Event { return NewEvent(k, at, data) }
 	return &Journey{ID: "0123456789abcdef", Events: []Event{
 		ev(EventSubmitted, &Arrival{From: "one@a.test", To: []string{"two@a.test", "three@a.test", "alias@a.test", "x@b.test"},
-			Helo: "laptop", Addr: "192.0.2.7", User: "one@a.test", Account: 1, Auth: "PLAIN"}),
+			Helo: "laptop", Addr: "192.0.2.7", Proto: "ESMTPSA", User: "one@a.test", Account: 1, Auth: "PLAIN"}),
 		ev(EventChecked, map[string]string{"verdict": "accept"}),
 		ev(EventQueued, &QueuedFor{Out: 5, Account: 1, From: "one@a.test", Rcpts: []QueuedRcpt{
 			{ID: 6, To: "secret@c.test", Via: "alias@a.test", Dest: "c.test"}, {ID: 7, To: "x@b.test", Dest: "b.test"}}}),
 		ev(EventFiled, &FiledIn{Account: 2, To: []string{"two@a.test"}, Mailbox: "INBOX", UID: 20, Box: 1}),
 		ev(EventFiled, &FiledIn{Account: 3, To: []string{"three@a.test"}, Mailbox: "Hidden", UID: 30, Box: 9}),
 		ev(EventAttempt, &Attempt{Dest: "c.test", Rcpts: []RcptID{6}, Lines: []string{"C: RCPT TO:<secret@c.test>"}}),
-		ev(EventDelivered, &Outcome{Rcpts: []RcptID{6}, To: []string{"secret@c.test"}, Host: "mx.c.test", Text: "ok, secret@c.test", Words: "mx.c.test has taken the message"}),
+		ev(EventDelivered, &Outcome{Rcpts: []RcptID{6}, To: []string{"secret@c.test"}, Host: "mx.provider.test", Text: "ok, secret@c.test", Words: "mx.provider.test has taken the message"}),
 		ev(EventAttempt, &Attempt{Dest: "b.test", Rcpts: []RcptID{7}, Lines: []string{"C: RCPT TO:<x@b.test>"}}),
 		ev(EventDeferred, &Outcome{Rcpts: []RcptID{7}, To: []string{"x@b.test"}, Text: "later"}),
 		ev(EventActed, &Acted{What: "held", Rcpts: []RcptID{6, 7}, To: []string{"secret@c.test", "x@b.test"}}),
@@ -59,9 +59,9 @@ func TestScope(t *testing.T) {
 		never   []string // in any of what it sees
 		has     []string
 	}{
-		{1, "submitted checked queued filed filed delivered attempt deferred operator waiting waiting", []string{"secret", "c.test", "Hidden", "imap", `"uid":2`},
-			[]string{"three@a.test", "x@b.test", "alias@a.test", "PLAIN", "RCPT TO:<x@b.test>"}},
-		{2, "submitted checked filed expunged", []string{"three", "alias", "x@b", "laptop", "192.0.2.7", "PLAIN", "secret"}, []string{"two@a.test", "one@a.test", `"uid":20`}},
+		{1, "submitted checked queued filed filed delivered attempt deferred operator waiting waiting", []string{"secret", "c.test", "provider", "Hidden", "imap", `"uid":2`},
+			[]string{"three@a.test", "x@b.test", "alias@a.test", "its server has taken the message", "PLAIN", "RCPT TO:<x@b.test>"}},
+		{2, "submitted checked filed expunged", []string{"three", "alias", "x@b", "laptop", "192.0.2.7", "PLAIN", "secret"}, []string{"two@a.test", "one@a.test", "ESMTPSA", `"uid":20`}},
 		{3, "submitted checked filed fetched", []string{"two", "alias", "x@b", "laptop"}, []string{"three@a.test", "Hidden"}},
 	} {
 		j, ok := journeyFor().Scope(c.account)

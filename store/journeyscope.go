@@ -144,7 +144,7 @@ func (v *scope) arrival(kind EventKind, a Arrival) any {
 	}
 	a.To = slices.DeleteFunc(a.To, func(to string) bool { return !slices.Contains(v.mine, to) })
 	if kind == EventSubmitted {
-		return Arrival{From: a.From, To: a.To, Size: a.Size}
+		return Arrival{From: a.From, To: a.To, Size: a.Size, Proto: a.Proto}
 	}
 	return a
 }
@@ -161,13 +161,30 @@ func (v *scope) filed(f FiledIn) any {
 
 func (v *scope) outcome(o Outcome) any {
 	for _, id := range o.Rcpts {
-		if r, ok := v.via[id]; ok {
-			o.Host, o.Addr = "", ""
-			if strings.Contains(strings.ToLower(o.Text+o.Words), strings.ToLower(r.To)) || strings.Contains(o.Words, r.Dest) {
-				o.Text, o.Words = "", ""
-			}
+		r, ok := v.via[id]
+		if !ok {
+			continue
 		}
+		if o.Host != "" {
+			o.Words = strings.ReplaceAll(o.Words, o.Host, "its server")
+		}
+		o.Words = strings.ReplaceAll(o.Words, r.Dest, "…")
+		o.Text = without(o.Text, r.To, r.Dest, o.Host)
+		o.Words = without(o.Words, r.To)
+	}
+	if slices.ContainsFunc(o.Rcpts, v.hidden) {
+		o.Host, o.Addr = "", ""
 	}
 	o.To = v.written(o.Rcpts, o.To)
 	return o
+}
+
+// without is s if it names none of what is hidden, in any case.
+func without(s string, hidden ...string) string {
+	for _, h := range hidden {
+		if h != "" && strings.Contains(strings.ToLower(s), strings.ToLower(h)) {
+			return ""
+		}
+	}
+	return s
 }

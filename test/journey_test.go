@@ -37,7 +37,7 @@ func TestJourney(t *testing.T) {
 	sent := journeyUntil(t, a, `bounced +<nobody@b.test>: mail.b.test says there is no such address there`, id)
 	for _, want := range []string{"submitted  by alice@a.test with ESMTPA", "RCPT TO <bob@a.test>", "queued     for 2 recipients elsewhere",
 		"filed      in INBOX of bob@a.test as UID 1, for <bob@a.test>", "S: 220 mail.b.test", "C: RCPT TO:<nobody@b.test>", " bytes]",
-		"delivered  <bob@b.test>: mail.b.test has taken the message", "tells <alice@a.test> that it was failed"} {
+		"delivered  <bob@b.test>: mail.b.test has taken the message", "tells <alice@a.test> that this one could not be delivered"} {
 		if !strings.Contains(sent, want) {
 			t.Errorf("the journey at a.test lacks %q:\n%s", want, sent)
 		}

@@ -112,16 +112,16 @@ func (j *journeyOf) account(id store.AccountID) string {
 // findJourneys takes what people have of a message: its id, its Message-ID, or
 // a number in the queue.
 func findJourneys(ctx context.Context, a *admin, id string) ([]mail.ID, error) {
-	if messageIDForm.MatchString(id) {
-		return []mail.ID{mail.ID(id)}, nil
+	if lower := strings.ToLower(id); messageIDForm.MatchString(lower) {
+		return []mail.ID{mail.ID(lower)}, nil
 	}
-	if strings.Contains(id, "@") {
+	if strings.ContainsAny(id, "@<") { // some programs make one without an @
 		return a.store.FindJourneys(ctx, store.JourneyQuery{MessageID: id})
 	}
 	if n, err := strconv.ParseInt(id, 10, 64); err == nil {
 		return a.store.FindJourneys(ctx, store.JourneyQuery{Queue: n})
 	}
-	return nil, adminErrorf("%q is no id: it has 16 characters of 0-9 and a-v, or is a Message-ID with an @, or a number of the queue", id)
+	return nil, adminErrorf("%q is no id: it has 16 characters of 0-9 and a-v, or is a Message-ID with an @ or in <>, or a number of the queue", id)
 }
 
 func accountOf(ctx context.Context, a *admin, address string) (*store.Account, error) {
@@ -181,7 +181,7 @@ func printJourney(w io.Writer, j *journeyOf) {
 func (j *journeyOf) describe(ev *store.Event) (string, []string) {
 	switch ev.Kind {
 	case store.EventReceived, store.EventSubmitted:
-		return describeArrival(eventData[store.Arrival](ev))
+		return describeArrival(ev.Kind, eventData[store.Arrival](ev))
 	case store.EventChecked:
 		return describeCheck(eventData[mailauth.Result](ev))
 	case store.EventSigned:
@@ -215,9 +215,9 @@ func (j *journeyOf) describe(ev *store.Event) (string, []string) {
 	case store.EventNotice:
 		n := eventData[store.NoticeOf](ev)
 		if n.About != "" {
-			return fmt.Sprintf("this tells %s that message %s was %s", angle(n.To), n.About, n.Tells), nil
+			return fmt.Sprintf("this tells %s that message %s %s", angle(n.To), n.About, told(n.Tells)), nil
 		}
-		return fmt.Sprintf("message %s tells %s that it was %s", n.Notice, angle(n.To), n.Tells), nil
+		return fmt.Sprintf("message %s tells %s that this one %s", n.Notice, angle(n.To), told(n.Tells)), nil
 	case store.EventActed, store.EventLost:
 		a := eventData[store.Acted](ev)
 		return a.What + forWhom(a.To), nil
@@ -246,6 +246,19 @@ func (j *journeyOf) describe(ev *store.Event) (string, []string) {
 	return describeOther(ev)
 }
 
+// told is the action of a notice (RFC 3464 §2.3.3) in a sentence.
+func told(action string) string {
+	switch action {
+	case "failed":
+		return "could not be delivered"
+	case "delayed":
+		return "is late"
+	case "relayed":
+		return "was passed on"
+	}
+	return "was " + action
+}
+
 // describeCheck says what was found out about who a message is from.
 func describeCheck(r mailauth.Result) (string, []string) {
 	verdict := map[mailauth.Verdict]string{mailauth.Accept: "accepted", mailauth.Junk: "filed as junk", mailauth.Refuse: "refused",
@@ -266,13 +279,17 @@ func describeCheck(r mailauth.Result) (string, []string) {
 		word(r.ARC.Result), word(r.IPRev.Result)), r.Reasons
 }
 
-func describeArrival(a store.Arrival) (string, []string) {
+func describeArrival(kind store.EventKind, a store.Arrival) (string, []string) {
 	who := "by this server"
 	switch {
 	case a.User != "":
 		who = "by " + a.User
 	case a.Addr != "":
 		who = "from " + a.Addr
+	case kind == store.EventReceived:
+		who = "over a local socket"
+	case a.Proto != "": // what a recipient may see
+		who = "by a user of this server"
 	}
 	if a.Proto != "" {
 		who += " with " + a.Proto
@@ -290,7 +307,7 @@ func describeArrival(a store.Arrival) (string, []string) {
 	}
 	if a.TLS != "" {
 		where = append(where, a.TLS)
-	} else if a.Proto != "" {
+	} else if a.Proto != "" && a.Addr != "" {
 		where = append(where, "no TLS")
 	}
 	if a.Auth != "" {
