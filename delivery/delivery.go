@@ -149,6 +149,9 @@ func (d *Deliverer) prepare(ctx context.Context, m *Message) (*store.Acceptance,
 	x := newExpansion(d, true)
 	x.here, x.notice = m.Peer.here(), m.Envelope.From.IsZero()
 	for _, r := range m.Envelope.Rcpts {
+		if !m.senderKnown() {
+			r.Notify = noSuccess(r.Notify)
+		}
 		if err := x.add(ctx, r); err != nil {
 			return nil, nil, err
 		}
@@ -216,6 +219,13 @@ func (d *Deliverer) mailbox(ctx context.Context, m *Message, id store.AccountID,
 // ours tells whether a message is from one of our users, or from this server
 // itself.
 func (m *Message) ours() bool { return m.Submission || m.Peer.Account != nil || m.Peer.Proto == "" }
+
+// senderKnown tells whether a notice of success would reach who sent the
+// message, and not somebody whose address was used: who asks for one with each
+// message could have us write to anybody.
+func (m *Message) senderKnown() bool {
+	return m.ours() || m.Checked == nil || m.Checked.SPF.Result == mailauth.Pass
+}
 
 func (d *Deliverer) log(m *Message, a *store.Acceptance) {
 	remote := 0

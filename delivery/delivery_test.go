@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postrider/mail"
+	"postrider/mailauth"
 	"postrider/store"
 	"postrider/store/sqlite/sqlitetest"
 )
@@ -104,6 +105,7 @@ func TestExpansion(t *testing.T) {
 	s.alias("ring@b.test", "ring2@b.test", "alice@b.test")
 	s.alias("ring2@b.test", "ring@b.test")
 	s.alias("stale@b.test", "gone@b.test", "bob@b.test")
+	s.alias("away@b.test", "x@far.test")
 	s.alias("dead@b.test", "gone@b.test")
 	s.alias("loop@b.test", "loop2@b.test")
 	s.alias("loop2@b.test", "loop@b.test")
@@ -113,6 +115,7 @@ func TestExpansion(t *testing.T) {
 		{"BOB@B.test bob+x@b.test bob@b.test", "bob@b.test"},
 		{"team@b.test", "bob@b.test carol@b.test →x@far.test"},
 		{"all@b.test x@far.test X@far.test", "bob@b.test carol@b.test alice@b.test →x@far.test →X@far.test"},
+		{"away@b.test x@far.test", "→x@far.test"},
 		{"ring@b.test", "alice@b.test"},
 		{"stale@b.test", "bob@b.test"},
 		{"plus+detail@b.test plus@b.test", "not found"},
@@ -135,6 +138,31 @@ func TestExpansion(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: got %s, want %s", c.rcpts, got, c.want)
+		}
+	}
+}
+
+// TestWrittenToTwice: who is written to himself and is behind an alias gets one
+// copy, under the notices asked for at his own address, and the sender is told
+// of that.
+func TestWrittenToTwice(t *testing.T) {
+	s := newSite(t, Options{})
+	s.alias("away@b.test", "x@far.test")
+	for _, rcpts := range []string{"away@b.test x@far.test", "x@far.test away@b.test"} {
+		m := message("x\r\n", strings.Fields(rcpts)...)
+		for i, r := range m.Envelope.Rcpts {
+			if m.Envelope.Rcpts[i].Notify = mail.NotifyNever; r.Addr.Domain == "far.test" {
+				m.Envelope.Rcpts[i].Notify = mail.NotifyFailure
+			}
+		}
+		a, err := s.Prepare(t.Context(), m)
+		s.must(err)
+		if len(a.Outgoing) != 1 || len(a.Outgoing[0].Envelope.Rcpts) != 1 {
+			t.Fatalf("%s: %+v", rcpts, a.Outgoing)
+		}
+		r, via := a.Outgoing[0].Envelope.Rcpts[0], a.Outgoing[0].Via[0]
+		if via != "x@far.test" || r.Notify != mail.NotifyFailure || r.ORcpt != "" {
+			t.Errorf("%s: %+v because of %s", rcpts, r, via)
 		}
 	}
 }
@@ -368,6 +396,29 @@ func TestNotify(t *testing.T) {
 	}
 	if a := s.account("alice@b.test"); a.Count != 1 {
 		t.Errorf("%d notices", a.Count)
+	}
+	// Nor is who may not have sent it, here or by who gets it from here.
+	for result, want := range map[mailauth.Value]string{mailauth.Pass: "[bob@b.test many@b.test]", mailauth.Fail: "[]", mailauth.None: "[]"} {
+		m := message("x\r\n", "bob@b.test", "one@b.test", "many@b.test")
+		m.Peer.Proto, m.Checked = "ESMTP", &mailauth.Result{SPF: mailauth.SPF{Result: result}}
+		for i := range m.Envelope.Rcpts {
+			m.Envelope.Rcpts[i].Notify = mail.NotifySuccess
+		}
+		told = nil
+		_, err := s.Accept(t.Context(), m)
+		s.must(err)
+		if fmt.Sprint(told) != want {
+			t.Errorf("SPF %s: told of %v", result, told)
+		}
+		a, err := s.Prepare(t.Context(), m)
+		s.must(err)
+		for _, o := range a.Outgoing {
+			for _, r := range o.Envelope.Rcpts {
+				if asked := r.Notify&mail.NotifySuccess != 0; asked != (result == mailauth.Pass && r.ORcpt == "rfc822;one@b.test") {
+					t.Errorf("SPF %s: %s: notify %v", result, r.Addr, r.Notify)
+				}
+			}
+		}
 	}
 	// Nobody is told on behalf of the null sender (RFC 5321 §6.1).
 	m.Op, m.Envelope.From, told = "", mail.Address{}, nil

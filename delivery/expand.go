@@ -28,13 +28,13 @@ type expansion struct {
 	relay bool // a recipient itself, not the target of an alias, is foreign
 
 	accounts map[store.AccountID][]mail.Address // with the recipients that lead to each
-	foreign  map[mail.Address]bool
-	via      []mail.Address // which recipient leads to each of remote
+	foreign  map[mail.Address]int               // where in remote
+	via      []mail.Address                     // which recipient leads to each of remote
 }
 
 func newExpansion(d *Deliverer, create bool) *expansion {
 	return &expansion{d: d, create: create,
-		accounts: map[store.AccountID][]mail.Address{}, foreign: map[mail.Address]bool{}}
+		accounts: map[store.AccountID][]mail.Address{}, foreign: map[mail.Address]int{}}
 }
 
 // leaves is what one recipient expands to.
@@ -98,22 +98,34 @@ func (x *expansion) room(a *store.Account, alone bool) error {
 // forward adds a remote address that r leads to, with the notices that its
 // sender asked for (RFC 3461 §5.2.7): an alias to one address hands the
 // request on; one to several has been told of here, and hands on all but
-// success.
+// success. Of several that lead there the first counts, unless its sender wrote
+// to the address itself, and so is told what becomes of it.
 func (x *expansion) forward(r mail.Recipient, to mail.Address, count int) {
-	if x.foreign[to] {
+	at, again := x.foreign[to]
+	if again && (to != r.Addr || x.via[at] == to) {
 		return
 	}
-	x.foreign[to] = true
 	out := mail.Recipient{Addr: to, Notify: r.Notify, ORcpt: r.ORcpt}
 	if to != r.Addr && out.ORcpt == "" && r.Addr.IsASCII() {
 		out.ORcpt = "rfc822;" + r.Addr.String()
 	}
-	if count > 1 && out.Notify&mail.NotifySuccess != 0 {
-		if out.Notify &^= mail.NotifySuccess; out.Notify == 0 {
-			out.Notify = mail.NotifyNever
-		}
+	if count > 1 {
+		out.Notify = noSuccess(out.Notify)
 	}
+	if again {
+		x.remote[at], x.via[at] = out, r.Addr
+		return
+	}
+	x.foreign[to] = len(x.remote)
 	x.remote, x.via = append(x.remote, out), append(x.via, r.Addr)
+}
+
+// noSuccess takes out of what a sender asked for that success is told of.
+func noSuccess(n mail.Notify) mail.Notify {
+	if n == mail.NotifySuccess {
+		return mail.NotifyNever
+	}
+	return n &^ mail.NotifySuccess
 }
 
 // walk follows one address. Targets seen before are passed over, so that
