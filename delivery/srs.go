@@ -147,6 +147,15 @@ func cutSRS(s string) (head, tail string, ok bool) {
 	return head, tail, ok && head != "" && tail != ""
 }
 
+// Origin is whom a notice to a is for: who stands behind it if it is an address
+// that we made for mail that was sent on, and a itself if not.
+func (d *Deliverer) Origin(ctx context.Context, a mail.Address) mail.Address {
+	if to, ok, err := d.origin(ctx, a, true); ok && err == nil {
+		return to
+	}
+	return a
+}
+
 // origin finds whom a notice to an address of ours goes back to; ok is false if
 // it is no such address. Only notices have the null sender; other mail is not
 // sent on: NotFound.

@@ -141,6 +141,6 @@ func (q *Queue) log(r *result) {
 		}
 	}
 	for i, n := range r.notices {
-		q.o.Log.Info(maillog.Notice, "id", n.ID, "about", r.m.Message, "kind", r.about[i].String(), "to", r.m.Envelope.From.String())
+		q.o.Log.Info(maillog.Notice, "id", n.ID, "about", r.m.Message, "kind", r.about[i].String(), "to", r.sender.String())
 	}
 }

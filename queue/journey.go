@@ -93,7 +93,7 @@ func (r *result) addEvents(at time.Time) {
 		all = append(all, store.NewEvent(kind, at, events[k]))
 	}
 	for i, n := range r.notices {
-		all = append(all, store.NewEvent(store.EventNotice, at, &store.NoticeOf{Notice: n.ID, Tells: r.about[i].String(), To: r.m.Envelope.From.String()}))
+		all = append(all, store.NewEvent(store.EventNotice, at, &store.NoticeOf{Notice: n.ID, Tells: r.about[i].String(), To: r.sender.String()}))
 	}
 	r.verdicts[0].write.Events = all
 }

@@ -94,6 +94,8 @@ func (n *Notifier) Delivered(_ context.Context, m *delivery.Message, rcpts []mai
 // of each kind at most, whatever the number of recipients.
 func (q *Queue) addNotices(ctx context.Context, r *result, c *store.Content) {
 	o := &original{id: r.m.Message, env: r.m.Envelope, arrived: r.m.Created, expires: r.m.Expires, size: c.Size, body: c}
+	o.env.From = q.o.Deliver.Origin(ctx, o.env.From)
+	r.sender = o.env.From
 	if err := o.read(); err != nil {
 		o.header = nil // the notice matters more than what it quotes
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postrider/internal/maillog"
+	"postrider/mail"
 	"postrider/smtpc"
 	"postrider/store"
 )
@@ -59,7 +60,8 @@ type result struct {
 	m        *store.Leased
 	verdicts []verdict
 	notices  []*store.Acceptance
-	about    []kind // of the notices
+	about    []kind       // of the notices
+	sender   mail.Address // whom they tell
 	attempt  *store.Event
 }
 

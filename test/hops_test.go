@@ -184,16 +184,16 @@ func TestForwarded(t *testing.T) {
 
 	// Refused behind the alias: by DMARC where nobody is trusted, for want of
 	// the mailbox one hop further, and two hops further, by SRS1.
-	for i, c := range []struct{ to, at, status, by string }{
-		{"echo@b.test", alice, "5.7.26", "mail.b.test"},
-		{"lost@b.test", "nobody@c.test", "5.1.1", "mail.b.test"},
-		{"round@b.test", "nobody@a.test", "5.1.1", "mail.c.test"},
+	for i, c := range []struct{ to, at, status, by, told string }{
+		{"echo@b.test", alice, "5.7.26", "mail.b.test", `alice@a\.test`},
+		{"lost@b.test", "nobody@c.test", "5.1.1", "mail.b.test", `alice@a\.test`},
+		{"round@b.test", "nobody@a.test", "5.1.1", "mail.c.test", `SRS0=.*@b\.test`}, // the next on the way back
 	} {
 		subject := fmt.Sprintf("comes back %d", i)
 		submit(t, w.a, alice, c.to, strings.ReplaceAll(message(subject), "bob@a.test", c.to))
 		all := waitInbox(t, w.a, alice, i+1)
 		notice := all[len(all)-1]
-		has(t, notice, `^Return-Path: <>`, `^Authentication-Results: mail\.a\.test; dkim=pass .*dmarc=pass`)
+		has(t, notice, `^Return-Path: <>`, `^To: <`+c.told+`>`, `^Authentication-Results: mail\.a\.test; dkim=pass .*dmarc=pass`)
 		t.Log(client(t, notice, "python3", "testdata/notice.py", "failed", c.at, c.status))
 		if !strings.Contains(notice, subject) || !strings.Contains(notice, "Reporting-MTA: dns; "+c.by+"\r\n") {
 			t.Errorf("the notice of %s:\n%s", c.to, notice)
