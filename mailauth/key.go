@@ -92,6 +92,18 @@ func (k *publicKey) decode(der []byte) error {
 	return failed(PermError, "the key's algorithm is not known")
 }
 
+// SameKey tells whether a key record is good for signatures that another one is
+// good for, whatever else stands in it.
+func SameKey(record, other string) bool {
+	a, errA := parseKey(record)
+	b, errB := parseKey(other)
+	if errA != nil || errB != nil || a.hashes != nil && !slices.Contains(a.hashes, "sha256") {
+		return false
+	}
+	key, ok := a.key.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && a.algorithm == b.algorithm && key.Equal(b.key)
+}
+
 // verify checks a signature over a SHA-256 hash.
 func (k *publicKey) verify(hashed, sig []byte) bool {
 	switch key := k.key.(type) {

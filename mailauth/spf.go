@@ -101,7 +101,7 @@ func dnsError(name string, n int, err error) error {
 func (s spfResolver) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	all, _, err := s.r.TXT(ctx, name)
 	for _, txt := range all {
-		if isSPF(txt) && !validSPF(txt) {
+		if IsSPF(txt) && !ValidSPF(txt) {
 			return nil, errSPFSyntax // the library looks at terms as it comes to them
 		}
 	}

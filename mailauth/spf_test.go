@@ -93,19 +93,19 @@ func TestSPFSyntax(t *testing.T) {
 	for _, terms := range []string{"", " ", "all", "-ALL", "?a", "a/24", "a//64", "mx/24//64", "a:h.test/0//0", "ptr", "ptr:x.test", "ip4:192.0.2.0/24", "ip6:2001:DB8::/32",
 		"ip6:::ffff:192.0.2.1", "include:_spf.x.test", "include:x.test.", "exists:%{ir}.%{l1r-}.%{d2}", "a:%{d}", "a:x.xn--p1ai", "redirect=%{d}.x.test", "exp=e.x.test", "x=", "x.y-z_1=%{s}%%%_%-",
 		"a  mx   all "} {
-		if !validSPF("v=spf1 " + terms) {
+		if !ValidSPF("v=spf1 " + terms) {
 			t.Errorf("%q is refused", terms)
 		}
 	}
 	for _, terms := range []string{"alll", "all:x.test", "--all", "a:", "a:top", "a:x.1", "a:x.-", "a/33", "a/024", "a//129", "a/24/24", "mx:x.test/24//", "ptr/24", "ip4:192.0.2", "ip4:192.0.2.1/33",
 		"ip4:2001:db8::1", "ip6:192.0.2.1", "ip6:2001:db8::/129", "include", "include:", "exists:%{z}.test", "exists:%{d0}.test", "exists:%{c}.test", "exists:%a.test", "exists:%{d", "redirect=", "-redirect=x.test",
 		"redirect=x.test redirect=x.test", "exp=x.test EXP=x.test", "9=x", "x=%", "a\tall", "a:\u00fc.test", "a,"} {
-		if validSPF("v=spf1 " + terms) {
+		if ValidSPF("v=spf1 " + terms) {
 			t.Errorf("%q is taken", terms)
 		}
 	}
 	for txt, want := range map[string]bool{"v=spf1": true, "V=SPF1 -all": true, "v=spf10 -all": false, "v=spf1\t-all": false, "v=spf": false} {
-		if isSPF(txt) != want {
+		if IsSPF(txt) != want {
 			t.Errorf("%q: %v", txt, !want)
 		}
 	}
@@ -114,7 +114,7 @@ func TestSPFSyntax(t *testing.T) {
 func FuzzSPF(f *testing.F) {
 	f.Add("ip4:192.0.2.1 include:%{d2r}.x.test mx/24//64 redirect=x.test")
 	f.Fuzz(func(t *testing.T, terms string) {
-		if validSPF("v=spf1 "+terms) && strings.ContainsFunc(terms, func(r rune) bool { return r < ' ' || r > '~' }) {
+		if ValidSPF("v=spf1 "+terms) && strings.ContainsFunc(terms, func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Fatal("not ASCII")
 		}
 	})

@@ -26,15 +26,15 @@ var (
 	spfModifier = regexp.MustCompile(`(?i)^(?:(redirect|exp)=` + spfDomain + `|([a-z][a-z0-9_.-]*)=` + spfMacros + `)$`)
 )
 
-// isSPF tells whether a TXT record is one of SPF (RFC 7208 §4.5).
-func isSPF(txt string) bool {
+// IsSPF tells whether a TXT record is one of SPF (RFC 7208 §4.5).
+func IsSPF(txt string) bool {
 	const version = "v=spf1"
 	return len(txt) >= len(version) && strings.EqualFold(txt[:len(version)], version) && (len(txt) == len(version) || txt[len(version)] == ' ')
 }
 
-// validSPF tells whether all of a record is by the grammar. A fault anywhere
+// ValidSPF tells whether all of a record is by the grammar. A fault anywhere
 // makes it worthless, even if a term before it would match (RFC 7208 §4.6).
-func validSPF(record string) bool {
+func ValidSPF(record string) bool {
 	once := map[string]bool{}
 	for _, term := range strings.Split(record, " ")[1:] {
 		if term == "" {

@@ -15,7 +15,9 @@ import (
 	"postrider/internal/maillog"
 	"postrider/internal/resolve"
 	"postrider/mailauth"
+	"postrider/smtpc/mtasts"
 	"postrider/store"
+	"postrider/tlsrpt"
 )
 
 // dnsRecord is a record to publish, and what was found in its place.
@@ -164,7 +166,14 @@ func (r *dnsRecord) find(ctx context.Context, res *resolve.Resolver) (out []stri
 		kind, _, _ := strings.Cut(r.Value, " ")
 		kind = strings.TrimSuffix(kind, ";")
 		for _, txt := range all {
-			if len(txt) >= len(kind) && strings.EqualFold(txt[:len(kind)], kind) || strings.Contains(r.Name, "._domainkey.") {
+			same := strings.Contains(r.Name, "._domainkey.")
+			switch {
+			case r.isSPF():
+				same = mailauth.IsSPF(txt)
+			case len(txt) >= len(kind):
+				same = same || strings.EqualFold(txt[:len(kind)], kind)
+			}
+			if same {
 				out = append(out, txt)
 			}
 		}
@@ -214,6 +223,8 @@ func (r *dnsRecord) judge() {
 		r.State, r.Fix = missing, "add it"
 	case r.Type == "TXT" && len(r.Found) > 1:
 		r.State, r.Fix = differs, "several such records count as none; leave one"
+	case r.isSPF() && !mailauth.ValidSPF(r.Found[0]):
+		r.State, r.Fix = differs, "it has a fault, for which others take it for none; replace it"
 	case !same && r.Type == "MX":
 		r.State, r.Fix = differs, "mail goes elsewhere; add this one, or take the domain from here"
 	case !same:
@@ -234,10 +245,16 @@ func (r *dnsRecord) same(s string) bool {
 	case r.Type == "TXT" && strings.HasPrefix(r.Value, "v=DMARC1"):
 		rec, ok := mailauth.ParseRecord(s)
 		return ok && rec.P != ""
-	case r.Type == "TXT" && strings.HasPrefix(r.Value, "v=spf1"):
+	case r.isSPF():
 		return coversSPF(s, r.Value)
+	case r.Type == "TXT" && strings.HasPrefix(r.Value, "v="+mtasts.Version):
+		got, ok := mtasts.ParseRecord([]string{s})
+		want, _ := mtasts.ParseRecord([]string{r.Value})
+		return ok && got == want
+	case r.Type == "TXT" && strings.HasPrefix(r.Value, "v=TLSRPTv1"):
+		return len(tlsrpt.ParseRecord([]string{s})) > 0 // wherever the owner wants them
 	case r.Type == "TXT" && strings.Contains(r.Name, "._domainkey."):
-		return keyPart(s) == keyPart(r.Value)
+		return mailauth.SameKey(s, r.Value)
 	case r.Type == "CNAME":
 		return true // wherever it leads, the policy is fetched from there
 	case r.Type == "TLSA":
@@ -253,32 +270,38 @@ func (r *dnsRecord) weak() {
 			r.Fix = "p=none lets everybody pretend to be the domain; once the reports are clean, ask for quarantine or reject"
 		}
 	}
-	if strings.HasPrefix(r.Value, "v=spf1") && len(r.Found) == 1 && strings.Contains(r.Found[0], "+all") {
+	if r.isSPF() && len(r.Found) == 1 && slices.ContainsFunc(spfTerms(r.Found[0]), func(t string) bool { return t == "all" }) {
 		r.State, r.Fix = differs, "+all lets everybody send as the domain; end it in -all"
 	}
 }
 
-// coversSPF tells whether a record has the mechanisms that ours has.
+func (r *dnsRecord) isSPF() bool { return r.Type == "TXT" && mailauth.IsSPF(r.Value) }
+
+// spfTerms are the terms of a record up to its "all", in lower case, without the
+// "+" that may stand before a mechanism.
+func spfTerms(record string) (terms []string) {
+	for _, t := range strings.Fields(strings.ToLower(record))[1:] {
+		terms = append(terms, strings.TrimPrefix(t, "+"))
+		if strings.TrimLeft(t, "+-~?") == "all" {
+			break
+		}
+	}
+	return terms
+}
+
+// coversSPF tells whether a record has the mechanisms that ours has, or others
+// that may allow this server, too.
 func coversSPF(s, want string) bool {
-	have := strings.Fields(strings.ToLower(s))
-	for _, m := range strings.Fields(want)[1:] {
-		if m != "-all" && !slices.Contains(have, m) && !slices.Contains(have, "+"+m) {
-			// Addresses or an include may allow this server too.
-			if !slices.ContainsFunc(have, func(h string) bool {
-				return strings.HasPrefix(h, "ip4:") || strings.HasPrefix(h, "ip6:") || strings.HasPrefix(h, "include:") || strings.HasPrefix(h, "a") || strings.HasPrefix(h, "redirect=")
-			}) {
-				return false
-			}
+	have := spfTerms(s)
+	for _, m := range spfTerms(want) {
+		if m != "-all" && !slices.Contains(have, m) && !slices.ContainsFunc(have, func(h string) bool {
+			name := h[:strings.IndexAny(h+":", ":/=")]
+			return slices.Contains([]string{"ip4", "ip6", "include", "a", "exists", "redirect", "all"}, name)
+		}) {
+			return false
 		}
 	}
 	return true
-}
-
-// keyPart is the key in a key record.
-func keyPart(s string) string {
-	_, p, _ := strings.Cut(s, "p=")
-	p, _, _ = strings.Cut(p, ";")
-	return strings.Join(strings.Fields(p), "")
 }
 
 // maxString is how long one string of a TXT record may be (RFC 1035 §3.3).

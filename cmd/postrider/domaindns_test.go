@@ -10,7 +10,10 @@ func TestJudge(t *testing.T) {
 	mx := dnsRecord{Name: "a.test", Type: "MX", Value: "10 mail.a.test."}
 	spf := dnsRecord{Name: "a.test", Type: "TXT", Value: "v=spf1 mx -all"}
 	dmarc := dnsRecord{Name: "_dmarc.a.test", Type: "TXT", Value: "v=DMARC1; p=quarantine"}
-	key := dnsRecord{Name: "x._domainkey.a.test", Type: "TXT", Value: "v=DKIM1; k=ed25519; p=AAAA"}
+	const public = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=" // of RFC 8032 §7.1
+	key := dnsRecord{Name: "x._domainkey.a.test", Type: "TXT", Value: "v=DKIM1; k=ed25519; p=" + public}
+	sts := dnsRecord{Name: "_mta-sts.a.test", Type: "TXT", Value: "v=STSv1; id=abc;"}
+	tls := dnsRecord{Name: "_smtp._tls.a.test", Type: "TXT", Value: "v=TLSRPTv1; rua=mailto:tls-reports@a.test"}
 	srv := dnsRecord{Name: "_imaps._tcp.a.test", Type: "SRV", Value: "0 1 993 mail.a.test."}
 	none := dnsRecord{Name: "_pop3._tcp.a.test", Type: "SRV", Value: "0 0 0 ."}
 	for _, c := range []struct {
@@ -31,8 +34,22 @@ func TestJudge(t *testing.T) {
 		{dmarc, "v=DMARC1; p=reject; sp=none", published, ""},
 		{dmarc, "v=DMARC1; p=none", published, "lets everybody pretend"},
 		{dmarc, "v=DMARC1; p=nonsense", differs, "replace"},
-		{key, "v=DKIM1; p=AA AA; k=ed25519", published, ""},
-		{key, "v=DKIM1; k=ed25519; p=BBBB", differs, "replace"},
+		{spf, "v=spf1 all", differs, "everybody"},
+		{spf, "V=SPF1 MX ALL", differs, "everybody"},
+		{spf, "v=spf1 mx/24 -all", differs, "replace"},
+		{spf, "v=spf1 mx a: -all", differs, "fault"},
+		{spf, "v=spf1 -all a", differs, "replace"},
+		{spf, "v=spf1 mx -all +all", published, ""},
+		{key, "p=" + public[:10] + " " + public[10:] + "; k=ed25519; t=s", published, ""},
+		{key, "v=DKIM1; p=" + public, differs, "replace"}, // RSA, as it does not say otherwise
+		{key, "v=DKIM1; k=ed25519; h=sha1; p=" + public, differs, "replace"},
+		{key, "v=DKIM1; k=ed25519; s=other; p=" + public, differs, "replace"},
+		{key, "v=DKIM1; k=ed25519; p=" + strings.ToLower(public), differs, "replace"},
+		{key, "v=DKIM1; k=ed25519; p=", differs, "replace"},
+		{sts, "v=STSv1;id=abc", published, ""},
+		{sts, "v=STSv1; id=abd;", differs, "replace"},
+		{tls, "v=TLSRPTv1; rua=https://reports.test/x", published, ""},
+		{tls, "v=TLSRPTv1; rua=nowhere", differs, "replace"},
 		{srv, "10 5 993 mail.a.test.", published, ""},
 		{srv, "0 1 994 mail.a.test.", differs, ""},
 		{none, "", published, ""},
