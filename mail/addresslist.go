@@ -280,19 +280,21 @@ func (p *listParser) route() string {
 
 // domain reads a domain or a literal. White space is allowed next to dots.
 func (p *listParser) domain() string {
-	var b strings.Builder
 	p.skip()
 	if p.peek() == '[' {
-		end := strings.IndexAny(p.s[p.pos:], "]>,")
-		if end < 0 {
-			end = len(p.s) - p.pos - 1
-		} else if p.s[p.pos+end] != ']' {
-			end--
+		start := p.pos
+		for p.pos < len(p.s) && strings.IndexByte("]>,", p.s[p.pos]) < 0 {
+			if p.s[p.pos] == '\\' { // a quoted pair (RFC 5322 §4.4)
+				p.pos++
+			}
+			p.pos++
 		}
-		b.WriteString(strings.TrimSpace(p.s[p.pos : p.pos+end+1]))
-		p.pos += end + 1
-		return b.String()
+		if p.pos = min(p.pos, len(p.s)); p.peek() == ']' {
+			p.pos++
+		}
+		return strings.TrimSpace(p.s[start:p.pos])
 	}
+	var b strings.Builder
 	for {
 		start := p.pos
 		for isWordByte(p.peek()) {

@@ -74,6 +74,8 @@ func TestParseAddressList(t *testing.T) {
 		{`"unterminated`, "(-|-|unterminated|-)"},
 		{"a@", "(-|-|a|-)"},
 		{"a\x00\x01@b", "(-|-|a|b)"},
+		{`a@[x\]y], b@c`, `(-|-|a|[x\]y]) (-|-|b|c)`},
+		{`a@[x\`, `(-|-|a|[x\)`},
 		{"a@[1.2.3.4, b@c", "(-|-|a|[1.2.3.4) (-|-|b|c)"},
 	}
 	for _, tt := range tests {

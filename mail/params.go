@@ -20,11 +20,11 @@ type fieldParser struct {
 // to be understood.
 func parseContentType(s string) (typ, sub string, params []Param, ok bool) {
 	p := fieldParser{s: s}
-	typ = strings.ToLower(p.token())
+	typ = lowered(p.token())
 	p.space()
 	if p.peek() == '/' {
 		p.pos++
-		sub = strings.ToLower(p.token())
+		sub = lowered(p.token())
 		p.space()
 	} else if typ == "text" {
 		sub = "plain"
@@ -39,7 +39,7 @@ func parseContentType(s string) (typ, sub string, params []Param, ok bool) {
 // parameters of nothing.
 func parseDisposition(s string) (string, []Param) {
 	p := fieldParser{s: s}
-	disposition := strings.ToLower(p.token())
+	disposition := lowered(p.token())
 	if p.space(); disposition == "" && p.peek() != ';' {
 		return "", nil
 	}
@@ -74,7 +74,17 @@ func parseEncoding(s string) string {
 	if p.space(); p.pos < len(p.s) {
 		return ""
 	}
-	return strings.ToLower(encoding)
+	return lowered(encoding)
+}
+
+// lowered has the letters of ASCII in lower case; bytes that are no ASCII stay
+// as they came.
+func lowered(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		b[i] = lower(c)
+	}
+	return string(b)
 }
 
 func (p *fieldParser) peek() byte {
@@ -185,9 +195,8 @@ func (p *fieldParser) to(sep byte) {
 }
 
 // params reads parameters to the end of the field. One without "=" or with a
-// quoted string that has no end is left out; a value that is no token is read
-// up to white space or ";", since boundaries are often written without the
-// quotes that they need.
+// quoted string that has no end is left out; a value need be no token, since
+// boundaries are often written without the quotes that they need.
 func (p *fieldParser) params() []Param {
 	var raw []Param
 	for p.to(';'); p.pos < len(p.s) && len(raw) < maxParams; p.to(';') {
@@ -205,16 +214,29 @@ func (p *fieldParser) params() []Param {
 				break
 			}
 		} else {
-			end := strings.IndexAny(p.s[p.pos:], "; \t")
-			if end < 0 {
-				end = len(p.s) - p.pos
-			}
-			value = p.s[p.pos : p.pos+end]
-			p.pos += end
+			value = p.value()
 		}
-		raw = append(raw, Param{Name: strings.ToLower(name), Value: value})
+		raw = append(raw, Param{Name: lowered(name), Value: value})
 	}
 	return resolveParams(raw)
+}
+
+// value reads a value without quotes up to white space, ";" or the comment
+// behind it. Parentheses in its middle are taken for a part of it.
+func (p *fieldParser) value() string {
+	rest := p.s[p.pos:]
+	end := strings.IndexAny(rest, "; \t")
+	if end < 0 {
+		end = len(rest)
+	}
+	if i := strings.IndexByte(rest[:end], '('); i >= 0 {
+		behind := fieldParser{s: rest, pos: i}
+		if behind.space(); behind.pos == len(rest) || behind.peek() == ';' {
+			end = i
+		}
+	}
+	p.pos += end
+	return rest[:end]
 }
 
 // section is one "name*n*=value" of RFC 2231 §4.1.

@@ -186,8 +186,9 @@ func (p *parser) toDelimiter() bool {
 }
 
 // delimiter finds the multipart that the current line, which begins with
-// "--", is a delimiter of: the one with the longest boundary, of equals the
-// innermost. It returns -1 if there is none.
+// "--", is a delimiter of: the innermost whose delimiter it is exactly (RFC
+// 2046 §5.1.1), or else the one with the longest boundary. It returns -1 if
+// there is none.
 func (p *parser) delimiter() (i int, final bool) {
 	if p.open == 0 {
 		return -1, false
@@ -203,9 +204,21 @@ func (p *parser) delimiter() (i int, final bool) {
 		f := &p.stack[i]
 		if f.open && (key^f.key)&f.mask == 0 && len(f.boundary) > size && bytes.HasPrefix(line, f.boundary) {
 			best, size = i, len(f.boundary)
+			if onlyDelimiter(line[size:]) {
+				break
+			}
 		}
 	}
 	return best, best >= 0 && bytes.HasPrefix(line[size:], []byte("--"))
+}
+
+// onlyDelimiter tells whether what follows a boundary in its line leaves no
+// doubt that the line is its delimiter: nothing but the dashes of the last one
+// and white space.
+func onlyDelimiter(rest []byte) bool {
+	rest, _, _ = bytes.Cut(rest, []byte{'\n'})
+	rest = bytes.TrimRight(rest, " \t\r")
+	return len(rest) == 0 || string(rest) == "--"
 }
 
 // closeTo ends the parts inside of stack[i] before the current line. The line

@@ -20,6 +20,7 @@ func (c *corpus) contentFields() {
 		"text/x-unknown", "x-type/x-sub", "application/octet-stream", "application/octet-stream; name=x", "image/jpeg", "audio/basic", "video/mp4", "model/x", "font/woff", "example/x", "message/delivery-status", "message/partial; id=a; number=1; total=2", "message/external-body; access-type=x", "message/disposition-notification", "message/x", "message/news", "message/http",
 		"multipart/mixed", "multipart/alternative", "multipart/", "multipart", "gr\xc3\xbcn/x", "text/gr\xc3\xbcn", "\"text\"/\"plain\"", "text/plain; name=\"" + strings.Repeat("x", 1100) + "\"", "text/plain; " + strings.Repeat("a=b; ", 50), "text/plain; name=\"\"", "text/plain; name=\" \"", "text/plain; charset=\"utf-8\"; name=\"x\" junk; y=z", "text/plain; charset=\"utf-8\"name=x",
 		"text/plain; name=a,b", "text/plain; name=a b; x=y", "text/plain; na me=x", "text/plain; name=(x)", "text/plain; name=\\x", "text/plain\\; x=y", "text/html; charset=\"us-ascii\"; boundary=x", "application/pdf; name=\"a;b\"; x=\"y;z\"", "text/plain; charset=us-ascii\n\t(Plain text)", "TEXT/PLAIN; Charset=US-ASCII; Name=ABC", "text/plain; name=\ta", "text/plain\t;\tname=a", "text/rfc822-headers", "text/plain; charset*=us-ascii'en'utf-8", "text/plain; charset*0=ut; charset*1=f-8",
+		"text/(a)plain(b);(c)charset(d)=(e)utf-8(f);(g)name=x(h)", "t\xe9xt/pl\xe9in; n\xe9me=x",
 	}
 	c.each("type", "From: a@a.test\nMIME-Version: 1.0\nContent-Type: %\n\nbody\nof two lines\n", types)
 	c.each("part-type", "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: %\n\nbody\nof two lines\n--b--\n", types)
@@ -98,7 +99,7 @@ func (c *corpus) multiparts() {
 	good := "Content-Type: multipart/mixed; boundary=\"OUT\"\n\n--OUT\nContent-Type: multipart/alternative; boundary=\"IN\"\n\ninner preamble\n--IN\n\none\n--IN\nContent-Type: text/html\n\ntwo\n--IN--\ninner epilogue\n--OUT\n\nthree\n--OUT--\nepilogue\n"
 	unended := strings.Replace(good, "--IN--\n", "", 1)
 	crossed := "Content-Type: multipart/mixed; boundary=\"OUT\"\n\n--OUT\nContent-Type: multipart/alternative; boundary=\"IN\"\n\n--IN\n\none\n--OUT--\n--IN\n\ntwo\n--IN--\n"
-	for _, p := range [][3]string{{"different", "out", "in"}, {"same", "b", "b"}, {"inner-longer", "b", "bb"}, {"outer-longer", "bb", "b"}, {"inner-dashes", "b", "b--"}, {"outer-dashes", "b--", "b"}, {"case", "b", "B"}} {
+	for _, p := range [][3]string{{"different", "out", "in"}, {"same", "b", "b"}, {"inner-longer", "b", "bb"}, {"outer-longer", "bb", "b"}, {"inner-dashes", "b", "b--"}, {"outer-dashes", "b--", "b"}, {"inner-dash", "b", "b-"}, {"outer-dash", "b-", "b"}, {"outer-space", "b b", "b"}, {"case", "b", "B"}} {
 		nested(p[0], p[1], p[2], good)
 		nested(p[0]+"-unended", p[1], p[2], unended)
 		nested(p[0]+"-crossed", p[1], p[2], crossed)

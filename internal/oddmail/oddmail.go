@@ -112,7 +112,7 @@ func (c *corpus) addresses() {
 		"A\n <a@a.test>", "a@a.test,\n b@b.test", "\n a@a.test", "a@a.test\n ", "A (com\n ment) <a@a.test>", "\"A\n B\" <a@a.test>", "<a\n @a.test>", "A\tB <a@a.test>", "  a@a.test  ", "\"A\tB\" <a@a.test>", `"" <a@a.test>`, `"" a@a.test`, `" " <a@a.test>`, `"\" <a@a.test>`,
 		"mailto:a@a.test", "<mailto:a@a.test>", "a@a.test?subject=x", "a!b!c", "a%b@c.test", "a+b@c.test", "MAILER-DAEMON", "MAILER-DAEMON (Mail Delivery)", "<MAILER-DAEMON>", "root (Cron)", "\"root@host\" (Cron)",
 		strings.Repeat("a@a.test, ", 100) + "b@b.test", strings.Repeat("x", 500) + "@a.test", `"` + strings.Repeat("long name ", 120) + `" <a@a.test>`, strings.Repeat("(", 50) + strings.Repeat(")", 50) + " a@a.test",
-		"a@a.test \x01", "\x01 <a@a.test>", "a\x7fb@a.test", "A = B <a@a.test>", "A * B <a@a.test>", "a@a.test.", "a@.a.test", "a@a..test", "a@a_b.test", "a@a test",
+		"a@a.test \x01", "\x01 <a@a.test>", "a\x7fb@a.test", "A = B <a@a.test>", "A * B <a@a.test>", "a@a.test.", "a@.a.test", "a@a..test", "a@a_b.test", "a@a test", `a@[x\]y]`, `a@[x\], b@b.test`,
 	}
 	c.each("to", "From: f@f.test\nTo: %\nSubject: s\n\nbody\n", texts)
 	c.each("from", "From: %\nTo: t@t.test\n\nbody\n", texts[:40])
