@@ -116,8 +116,7 @@ func inWords(v *verdict) string {
 		return host + " has taken the message"
 	}
 	var b strings.Builder
-	_, code, _ := strings.Cut(o.Enhanced, ".")
-	why := said(code)
+	why := said(o)
 	switch {
 	case o.Code == 0:
 		b.WriteString(lowerFirst(o.Text))
@@ -137,11 +136,19 @@ func inWords(v *verdict) string {
 	return b.String()
 }
 
-// said is an enhanced status code's subject and detail as the end of "the
-// server says …" (RFC 3463 §3).
-func said(code string) string {
+// said is a reply as the end of "the server says …", by its enhanced status
+// code (RFC 3463 §3) or, if that tells nothing, by the other.
+func said(o *smtpc.Outcome) string {
+	class, code, _ := strings.Cut(o.Enhanced, ".")
+	if class == "4" && comeBack(code) {
+		return "to come back later, as servers do with strangers and when too much comes at once"
+	}
 	switch code {
-	case "1.1", "1.0":
+	case "0.0":
+		return plainly(o.Code)
+	case "1.0":
+		return "it does not accept the recipient's address, or the sender's"
+	case "1.1":
 		return "there is no such address there"
 	case "1.2", "1.10":
 		return "its domain takes no mail"
@@ -179,6 +186,50 @@ func said(code string) string {
 		return "the message fails its checks of the sender (SPF, DKIM, DMARC)"
 	case "7.27":
 		return "the sender's domain takes no mail"
+	case "7.30":
+		return "it may take the message over TLS alone"
+	}
+	if strings.HasPrefix(code, "7.") {
+		return said(&smtpc.Outcome{Enhanced: class + ".7.1"})
+	}
+	return ""
+}
+
+// comeBack tells whether a temporary status is what greylisting and limits of
+// the rate have, whatever else it may mean.
+func comeBack(code string) bool {
+	switch code {
+	case "2.0", "7.0", "7.1", "7.28":
+		return true
+	}
+	return false
+}
+
+// plainly is what a reply code alone says (RFC 5321 §4.2.3).
+func plainly(code int) string {
+	switch code {
+	case 421:
+		return "it takes no mail at the moment"
+	case 450:
+		return "the mailbox cannot be reached at the moment"
+	case 451:
+		return "it has a fault of its own at the moment"
+	case 452:
+		return "it has no room at the moment"
+	case 500, 501, 502, 503, 504, 555:
+		return "it does not understand what this server said"
+	case 530:
+		return "it wants a login, or TLS, first"
+	case 550:
+		return "there is no such mailbox, or it does not want the message"
+	case 551:
+		return "the address is somewhere else"
+	case 552:
+		return "its mailbox is full, or the message too big"
+	case 553:
+		return "the address is not allowed there"
+	case 554:
+		return "it does not want the message"
 	}
 	return ""
 }

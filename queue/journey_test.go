@@ -136,6 +136,18 @@ func TestInWords(t *testing.T) {
 		{smtpc.Outcome{Status: smtpc.Permanent, Code: 550, Enhanced: "5.7.26", Text: "x"}, false,
 			"b.test says the message fails its checks of the sender (SPF, DKIM, DMARC)"},
 		{smtpc.Outcome{Enhanced: "4.4.3", Text: "DNS is down"}, false, "DNS is down"},
+		{smtpc.Outcome{Code: 450, Enhanced: "4.7.1", Text: "greylisted", Host: "mx"}, false,
+			"mx says to come back later, as servers do with strangers and when too much comes at once"},
+		{smtpc.Outcome{Code: 421, Enhanced: "4.0.0", Text: "x", Host: "mx"}, false, "mx says it takes no mail at the moment"},
+		{smtpc.Outcome{Status: smtpc.Permanent, Code: 554, Enhanced: "5.7.1", Text: "x", Host: "mx"}, false,
+			"mx says it does not want this message, by a rule of its own"},
+		{smtpc.Outcome{Status: smtpc.Permanent, Code: 550, Enhanced: "5.7.606", Text: "x", Host: "mx"}, false,
+			"mx says it does not want this message, by a rule of its own"},
+		{smtpc.Outcome{Status: smtpc.Permanent, Code: 552, Enhanced: "5.0.0", Text: "x", Host: "mx"}, false,
+			"mx says its mailbox is full, or the message too big"},
+		{smtpc.Outcome{Status: smtpc.Permanent, Code: 599, Enhanced: "5.0.0", Text: "x", Host: "mx"}, false, "mx refuses the message"},
+		{smtpc.Outcome{Code: 451, Enhanced: "4.7.5", Text: "x", Host: "mx"}, false,
+			"mx says to come back later, as servers do with strangers and when too much comes at once"},
 	} {
 		if got := inWords(&verdict{rcpt: rcpt, outcome: c.o, expired: c.expired}); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.o, got, c.want)

@@ -549,7 +549,7 @@ func TestOperatorGivesUp(t *testing.T) {
 	if got := r.inbox(); len(got) != 1 || !strings.Contains(got[0], "given the message up") {
 		t.Errorf("alice got %q", got)
 	}
-	r.wantJourney(id, "submitted", "queued", "attempt S: 250 2.0.0 ok", `deferred ["bob@b.test"] mx.b.test cannot take the message now`,
+	r.wantJourney(id, "submitted", "queued", "attempt S: 250 2.0.0 ok", `deferred ["bob@b.test"] mx.b.test says to come back later, as servers do with strangers and when too much comes at once`,
 		"operator", `bounced ["bob@b.test"] the administrator of this server has given the message up`, "notice failed")
 	if len(s.Messages()) != 0 {
 		t.Error("it was sent")

@@ -97,7 +97,10 @@ func explain(f fate) string {
 	if f.kind != failure && f.kind != delay {
 		return ""
 	}
-	_, code, _ := strings.Cut(f.status, ".")
+	class, code, _ := strings.Cut(f.status, ".")
+	if class == "4" && f.diag != "" && comeBack(code) {
+		return "The other server asks to come back later."
+	}
 	return reasons(code)
 }
 
