@@ -86,7 +86,7 @@ func (t *throttle) begin(ctx context.Context, name string, ip netip.Addr, truste
 	ctx, cancel := context.WithTimeout(ctx, maxTurnWait)
 	defer cancel()
 	for {
-		g, wait, err := t.try(pair{name, network(ip)}, trusted)
+		g, wait, err := t.try(pair{name, Network(ip)}, trusted)
 		if g != nil || err != nil {
 			return g, err
 		}
@@ -98,9 +98,9 @@ func (t *throttle) begin(ctx context.Context, name string, ip netip.Addr, truste
 	}
 }
 
-// network is what ip counts under; unix sockets, with the zero Addr, are one
+// Network is what ip counts under; unix sockets, with the zero Addr, are one
 // network of their own.
-func network(ip netip.Addr) netip.Prefix {
+func Network(ip netip.Addr) netip.Prefix {
 	ip = plainAddr(ip)
 	if !ip.IsValid() {
 		return netip.PrefixFrom(netip.IPv6Unspecified(), 128)

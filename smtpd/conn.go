@@ -35,6 +35,8 @@ type conn struct {
 	ip  netip.Addr
 	own netip.Addr // our side
 
+	guesses *guessing // of all connections
+
 	tls      *tls.ConnectionState // nil without TLS
 	account  *store.Account       // nil before login
 	mech     string               // of the login
@@ -60,7 +62,7 @@ type transaction struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{wire: newWire(nc, s.o.Timeouts), o: &s.o}
+	c := &conn{wire: newWire(nc, s.o.Timeouts), o: &s.o, guesses: &s.guesses}
 	c.ip, c.own = ipOf(nc.RemoteAddr()), ipOf(nc.LocalAddr())
 	c.log = maillog.Conn(s.o.Log, s.o.Mode.String(), nc)
 	if t, ok := nc.(*tls.Conn); ok {
@@ -220,7 +222,7 @@ func (c *conn) reject(verb, arg string, e *smtp.SMTPError) {
 func (c *conn) count(e *smtp.SMTPError) bool {
 	switch {
 	case e.Code == 503 && c.refusal != nil:
-	case e == errBadRecipient: // a long list has some, and the others must get theirs
+	case e == errBadRecipient, e == errGuessing: // a long list has some, and the others must get theirs
 		c.refused++
 	case e.Code == 500:
 		c.unknown++

@@ -41,7 +41,7 @@ func (c *conn) rcpt(ctx context.Context, arg string) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.t.Work)
 	defer cancel()
 	p := c.peer(&tx.env, tx.size)
-	if err := c.o.Deliver.Verify(ctx, &p, to); err != nil {
+	if err := c.guard(func() error { return c.o.Deliver.Verify(ctx, &p, to) }); err != nil {
 		if store.KindOf(err) == store.Denied {
 			err = errRelay
 		}

@@ -86,6 +86,10 @@ type Options struct {
 	// Checked gets the result of each check, for who counts them; it may be nil.
 	Checked func(*mailauth.Result)
 
+	// UnknownRcpts is how many unknown recipients a network not in Exempt may
+	// name in an hour; 0 is no limit.
+	UnknownRcpts int
+
 	MaxMessageBytes int64  // 0 is 50 MiB
 	MaxRcpts        int    // of one message; 0 is 1000
 	SpoolDir        string // for the files of messages under way
@@ -96,7 +100,10 @@ type Options struct {
 }
 
 // Server serves connections of one mode.
-type Server struct{ o Options }
+type Server struct {
+	o       Options
+	guesses guessing
+}
 
 // New returns a Server.
 func New(o Options) *Server {
@@ -113,7 +120,7 @@ func New(o Options) *Server {
 		o.Now = time.Now
 	}
 	o.Timeouts = o.Timeouts.withDefaults()
-	return &Server{o: o}
+	return &Server{o: o, guesses: guessing{perHour: float64(o.UnknownRcpts), now: o.Now, nets: map[netip.Prefix]*guesser{}}}
 }
 
 // Serve serves one connection, which may be a *tls.Conn whose handshake is

@@ -11,7 +11,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,6 +98,55 @@ func TestGuessing(t *testing.T) {
 	}
 	if got := talk(t, c, r, ""); !strings.HasPrefix(got, "421 ") {
 		t.Error(got)
+	}
+}
+
+// TestGuessingByMany counts the guesses of a network's connections together,
+// and then answers known and unknown names alike, until time has passed.
+func TestGuessingByMany(t *testing.T) {
+	s := newSite(t, Timeouts{})
+	now := time.Unix(1e9, 0)
+	var mu sync.Mutex
+	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	o := s.servers["mx"].o
+	o.UnknownRcpts, o.Now = 5, clock
+	s.servers["counting"] = New(o)
+	o.Exempt = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	s.servers["exempt"] = New(o)
+	dial := s.dial()
+	rcpt := func(kind, who string) string {
+		t.Helper()
+		c := dial("1:" + kind)
+		defer c.Close()
+		r := begin(t, c)
+		talk(t, c, r, "MAIL FROM:<a@a.test>")
+		return talk(t, c, r, "RCPT TO:<"+who+"@b.test>")[:9]
+	}
+	for i, c := range []struct{ kind, who, want string }{
+		{"counting", "guess", "550 5.1.1"}, {"counting", "alice", "250 2.1.5"}, {"counting", "guess", "550 5.1.1"}, {"counting", "guess", "550 5.1.1"},
+		{"counting", "dave", "450 4.2.1"}, {"counting", "guess", "550 5.1.1"}, {"counting", "guess", "550 5.1.1"},
+		{"counting", "guess", "450 4.7.1"}, {"counting", "alice", "450 4.7.1"}, {"mx", "guess", "550 5.1.1"},
+		{"exempt", "guess", "550 5.1.1"}, {"exempt", "guess", "550 5.1.1"}, {"exempt", "guess", "550 5.1.1"},
+		{"exempt", "guess", "550 5.1.1"}, {"exempt", "guess", "550 5.1.1"}, {"exempt", "guess", "550 5.1.1"},
+	} {
+		if got := rcpt(c.kind, c.who); got != c.want {
+			t.Errorf("%d: %s at %s: %s, want %s", i, c.who, c.kind, got, c.want)
+		}
+	}
+	mu.Lock()
+	now = now.Add(15 * time.Minute)
+	mu.Unlock()
+	for i, want := range []string{"550 5.1.1", "450 4.7.1"} {
+		if got := rcpt("counting", "guess"); got != want {
+			t.Errorf("%d, a quarter of an hour later: %s, want %s", i, got, want)
+		}
+	}
+	g := guessing{perHour: 5, now: clock, nets: map[netip.Prefix]*guesser{}}
+	for i := range maxGuessers + 100 {
+		g.wrong(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32))
+	}
+	if len(g.nets) != maxGuessers {
+		t.Errorf("%d networks are remembered", len(g.nets))
 	}
 }
 

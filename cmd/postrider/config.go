@@ -122,15 +122,16 @@ type DNSConfig struct {
 
 // LimitsConfig bounds what peers may ask for.
 type LimitsConfig struct {
-	MessageBytes     Size     `toml:"message_bytes"`
-	Recipients       int      `toml:"recipients"`
-	Received         int      `toml:"received"`
-	Connections      int      `toml:"connections"`
-	ConnectionsPerIP int      `toml:"connections_per_ip"`
-	FetchCache       Size     `toml:"fetch_cache"`
-	MessagesPerDay   int      `toml:"messages_per_day"`
-	NewRcptsPerDay   int      `toml:"new_recipients_per_day"`
-	Drain            Duration `toml:"drain"`
+	MessageBytes        Size     `toml:"message_bytes"`
+	Recipients          int      `toml:"recipients"`
+	Received            int      `toml:"received"`
+	Connections         int      `toml:"connections"`
+	ConnectionsPerIP    int      `toml:"connections_per_ip"`
+	UnknownRcptsPerHour int      `toml:"unknown_recipients_per_hour"`
+	FetchCache          Size     `toml:"fetch_cache"`
+	MessagesPerDay      int      `toml:"messages_per_day"`
+	NewRcptsPerDay      int      `toml:"new_recipients_per_day"`
+	Drain               Duration `toml:"drain"`
 }
 
 // SearchConfig is about finding text in messages.
@@ -211,13 +212,14 @@ func DefaultConfig() *Config {
 		},
 		DKIM: DKIMConfig{Sign: true},
 		Limits: LimitsConfig{
-			MessageBytes:     50 << 20,
-			Recipients:       1000,
-			Received:         50,
-			Connections:      10000,
-			ConnectionsPerIP: 200,
-			FetchCache:       32 << 20,
-			Drain:            Duration(20 * time.Second),
+			MessageBytes:        50 << 20,
+			Recipients:          1000,
+			Received:            50,
+			Connections:         10000,
+			ConnectionsPerIP:    200,
+			UnknownRcptsPerHour: 300,
+			FetchCache:          32 << 20,
+			Drain:               Duration(20 * time.Second),
 		},
 		Search:  SearchConfig{Index: true},
 		Journey: JourneyConfig{Keep: Duration(30 * 24 * time.Hour)},

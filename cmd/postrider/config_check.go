@@ -181,6 +181,8 @@ func (c *Config) checkLimits() *problem {
 		return problemf("limits.connections", "%d is negative; write 0 for no limit", l.Connections)
 	case l.ConnectionsPerIP < 0:
 		return problemf("limits.connections_per_ip", "%d is negative; write 0 for no limit", l.ConnectionsPerIP)
+	case l.UnknownRcptsPerHour < 0:
+		return problemf("limits.unknown_recipients_per_hour", "%d is negative; write 0 for no limit", l.UnknownRcptsPerHour)
 	case l.MessagesPerDay < 0:
 		return problemf("limits.messages_per_day", "%d is negative; write 0 for no limit", l.MessagesPerDay)
 	case l.NewRcptsPerDay < 0:

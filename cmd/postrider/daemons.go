@@ -52,6 +52,7 @@ func (s *server) daemons(authn *auth.Authenticator) map[string]daemon {
 		return smtpd.New(smtpd.Options{
 			Mode: mode, Hostname: host, Deliver: s.admin.deliver, Auth: authn, TLS: s.tls("smtp"),
 			Check: checker, Exempt: s.cfg.Checks.ExemptNetworks, Checked: s.counts.Add,
+			UnknownRcpts:    s.cfg.Limits.UnknownRcptsPerHour,
 			MaxMessageBytes: limit, MaxRcpts: s.cfg.Limits.Recipients, SpoolDir: spool, Log: s.log,
 		})
 	}
