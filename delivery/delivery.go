@@ -89,6 +89,7 @@ type Message struct {
 	Body       store.Body
 	Submission bool // complete the header, and check that it names its sender truly (RFC 6409 §8, §6.1)
 
+	Foreign bool             // it came from where nobody can speak for this server (RFC 8601 §5)
 	Checked *mailauth.Result // what was found out about mail from elsewhere; nil if nothing was
 
 	// Events are for the message's journey, behind that of its arrival: what
@@ -173,7 +174,7 @@ func (d *Deliverer) acceptance(ctx context.Context, m *Message, head *header, x 
 			// exactly one should remain; who relays must not look for one (RFC
 			// 5321 §4.4).
 			return len(x.remote) == 0
-		case m.Submission || m.Checked != nil:
+		case m.Submission || m.Foreign:
 			return mailauth.Forged(f, d.o.AuthservID)
 		}
 		return false

@@ -119,7 +119,7 @@ func TestChecked(t *testing.T) {
 	const text = "Authentication-Results: other.test; dkim=pass\r\nAuthentication-Results: mx.b.test; dmarc=pass\r\n" +
 		"From: a@a.test\r\nSubject: x\r\n\r\ntext\r\n"
 	m := message(text, "away@b.test")
-	m.Checked = dns.check(t, text)
+	m.Checked, m.Foreign = dns.check(t, text), true
 	a, err := s.Prepare(t.Context(), m)
 	s.must(err)
 	got := served(t, a, a.Local[0].Prefix)
@@ -142,11 +142,14 @@ func TestChecked(t *testing.T) {
 	if a.Local[0].Mailbox != "Spam" {
 		t.Errorf("junk filed in %s", a.Local[0].Mailbox)
 	}
-	// What nobody checked keeps its fields: another server of ours may have.
+	// Nor does a server that checks nothing let others speak for it; another
+	// one of ours may.
 	m.Checked = nil
-	a, err = s.Prepare(t.Context(), m)
-	s.must(err)
-	if got := served(t, a, a.Local[0].Prefix); !strings.Contains(got, "dmarc=pass") {
-		t.Errorf("%s", got)
+	for _, m.Foreign = range []bool{true, false} {
+		a, err = s.Prepare(t.Context(), m)
+		s.must(err)
+		if got := served(t, a, a.Local[0].Prefix); strings.Contains(got, "dmarc=pass") == m.Foreign {
+			t.Errorf("%s", got)
+		}
 	}
 }

@@ -134,11 +134,16 @@ func Forged(f mail.Field, id string) bool {
 	if !f.Is(resultsField) {
 		return false
 	}
-	return strings.EqualFold(authservID(f.Value()), id)
+	got := strings.TrimRight(authservID(f.Value()), ".")
+	if key, err := mail.DomainKey(got); err == nil {
+		got = key // a name of U-labels is the same server
+	}
+	return strings.EqualFold(got, id)
 }
 
 // authservID reads the identifier that an Authentication-Results begins with:
-// a token or a quoted string, with comments before it.
+// a token or a quoted string, with comments before it. Whatever ends a token
+// (RFC 2045 §5.1) ends it, as readers take less care than writers.
 func authservID(s string) string {
 	for {
 		s = strings.TrimLeft(s, " \t")
@@ -157,7 +162,7 @@ func authservID(s string) string {
 		}
 		return trimSpace(b.String())
 	}
-	if i := strings.IndexAny(s, " \t;("); i >= 0 {
+	if i := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?=`, r) }); i >= 0 {
 		s = s[:i]
 	}
 	return s

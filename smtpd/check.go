@@ -11,12 +11,17 @@ import (
 	"postrider/store"
 )
 
+// foreign tells whether the peer is none of our own servers: those are at a
+// local socket and in exempt networks.
+func (c *conn) foreign() bool {
+	return c.o.Mode == MX && c.ip.IsValid() && !slices.ContainsFunc(c.o.Exempt, func(p netip.Prefix) bool { return p.Contains(c.ip) })
+}
+
 // beginCheck begins to check who the message is from, if anybody is to be
-// asked: a user has logged in, and what comes over a local socket or from an
-// exempt network was checked by who had it before.
+// asked: a user has logged in, and what one of our servers hands over was
+// checked when that had it.
 func (c *conn) beginCheck(tx *transaction) *mailauth.Check {
-	if c.o.Check == nil || c.o.Mode != MX || c.account != nil || !c.ip.IsValid() ||
-		slices.ContainsFunc(c.o.Exempt, func(p netip.Prefix) bool { return p.Contains(c.ip) }) {
+	if c.o.Check == nil || c.account != nil || !c.foreign() {
 		return nil
 	}
 	return c.o.Check.Begin(context.WithoutCancel(c.ctx), mailauth.Peer{Addr: c.ip, Helo: c.hello, From: tx.env.From})

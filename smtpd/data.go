@@ -99,7 +99,7 @@ func (c *conn) accept(ctx context.Context, tx *transaction, text *content, rcpts
 	id := mail.NewID(c.o.Now())
 	m := &delivery.Message{
 		ID: id, Peer: c.peer(&tx.env, text.size),
-		Envelope: tx.env, Body: text.spool, Submission: c.o.Mode == Submission,
+		Envelope: tx.env, Body: text.spool, Submission: c.o.Mode == Submission, Foreign: c.foreign(),
 	}
 	m.Envelope.Rcpts = rcpts
 	if err := c.endCheck(tx, m); err != nil {

@@ -62,6 +62,22 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// TestForgedUnchecked: a server that checks nothing lets nobody else say that
+// it did, either.
+func TestForgedUnchecked(t *testing.T) {
+	t.Parallel()
+	for exempt, want := range map[string]int{"": 0, `"127.0.0.0/8"`: 1} {
+		s := newSite(t, func(c *lab.Config) { c.Extra = "[checks]\nenabled = false\nexempt_networks = [" + exempt + "]\n" })
+		text := "Authentication-Results: mail.a.test; dmarc=pass\r\n" + message("forged")
+		if err := hand(t, "127.0.0.1", s, "x@b.test", bob, text); err != nil {
+			t.Fatal(err)
+		}
+		if got := waitInbox(t, s, bob, 1)[0]; strings.Count(got, "Authentication-Results") != want {
+			t.Errorf("exempt are %s:\n%s", exempt, got)
+		}
+	}
+}
+
 // TestJourneyScopes: who sent sees all of a journey, an administrator too,
 // each recipient only himself, Bcc or not, and others nothing.
 func TestJourneyScopes(t *testing.T) {
