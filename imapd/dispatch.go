@@ -92,7 +92,7 @@ func commands() map[string]command {
 		"UID COPY":    {states: inSelected, expunge: true, run: (*session).cmdCopy},
 		"MOVE":        {numbers: true, states: inSelected, expunge: true, writes: true, run: (*session).cmdMove},
 		"UID MOVE":    {states: inSelected, expunge: true, writes: true, run: (*session).cmdMove},
-		"REPLACE":     {states: inSelected, expunge: true, writes: true, run: (*session).cmdReplace},
+		"REPLACE":     {numbers: true, states: inSelected, expunge: true, writes: true, run: (*session).cmdReplace},
 		"UID REPLACE": {states: inSelected, expunge: true, writes: true, run: (*session).cmdReplace},
 		"EXPUNGE":     {states: inSelected, expunge: true, writes: true, run: (*session).cmdExpunge},
 		"UID EXPUNGE": {states: inSelected, expunge: true, writes: true, run: (*session).cmdExpunge},

@@ -53,7 +53,7 @@ func TestExpungeTold(t *testing.T) {
 		if want := !slices.Contains(never, name) && !slices.Contains(outside, name); c.expunge != want {
 			t.Errorf("%s: EXPUNGE may be told: %t", name, c.expunge)
 		}
-		numbers := append([]string{"COPY", "MOVE"}, never...)
+		numbers := append([]string{"COPY", "MOVE", "REPLACE"}, never...)
 		if want := slices.Contains(numbers, name); c.numbers != want {
 			t.Errorf("%s: names messages by numbers: %t", name, c.numbers)
 		}
