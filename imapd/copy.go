@@ -72,7 +72,7 @@ func (s *session) transfer(d *wire.Decoder, move bool) (store.CopyResult, error)
 		return res, s.intoMailbox(err, "copy")
 	}
 	if len(res.Source) == 0 {
-		return res, errExpunged
+		return res, s.expunged()
 	}
 	return res, nil
 }

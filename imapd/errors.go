@@ -18,17 +18,29 @@ func badCommand(text string) error {
 	return &imap.Error{Type: imap.StatusResponseTypeBad, Text: text}
 }
 
+const expungedText = "Some of the messages no longer exist"
+
 // Refusals that are not a store's.
 var (
 	errFlag        = badCommand("No such flag")
 	errManyFlags   = no(imap.ResponseCodeLimit, "Too many keywords")
 	errSequence    = badCommand("No message has this sequence number")
 	errGone        = no(imap.ResponseCodeNonExistent, "The selected mailbox was deleted")
-	errExpunged    = no("EXPUNGEISSUED", "Some of the messages no longer exist")
+	errExpunged    = no("EXPUNGEISSUED", expungedText)
 	errLogin       = no(imap.ResponseCodeAuthenticationFailed, "User or password is wrong")
 	errUIDRequired = &imap.Error{Type: imap.StatusResponseTypeBad, Code: "UIDREQUIRED", Text: "Messages are named by UID only"}
 	errPrivacy     = no(imap.ResponseCodePrivacyRequired, "Start TLS first")
 )
+
+// expunged is the end of a command that named messages which others have
+// expunged. A UID that is not there is no error (RFC 9051 §6.4.9).
+func (s *session) expunged() error {
+	if !s.byUID() {
+		return errExpunged
+	}
+	s.ok("EXPUNGEISSUED", expungedText)
+	return nil
+}
 
 // wireError words an error of the store as a status response (the table in
 // the style guide). What is not known is loud in the log and vague to the

@@ -75,7 +75,11 @@ func (s *session) cmdFetch(d *wire.Decoder) error {
 	if indices, err = s.modify(indices, set, mods); err != nil {
 		return err
 	}
-	return s.fetch(indices, items)
+	err = s.fetch(indices, items)
+	if err == errExpunged {
+		return s.expunged()
+	}
+	return err
 }
 
 // fetch tells the items of the messages at some indices, which ascend.

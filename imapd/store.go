@@ -3,6 +3,8 @@ package imapd
 import (
 	"strings"
 
+	"github.com/emersion/go-imap/v2"
+
 	"postrider/imapd/wire"
 	"postrider/store"
 )
@@ -162,11 +164,17 @@ func (s *session) tellStored(indices []int, x *storing, modified store.UIDSet) e
 	}
 	box.advance(newest, indices, e)
 	e.Flush()
+	failed := ""
+	if len(left) > 0 {
+		failed = "MODIFIED " + string(s.appendNumbers(nil, left))
+	}
 	switch {
+	case gone && failed != "" && !s.byUID(): // RFC 7162 §3.1.3
+		return no(imap.ResponseCode(failed), expungedText)
+	case failed != "":
+		s.ok(failed, "Conditional STORE failed")
 	case gone:
-		return errExpunged
-	case len(left) > 0:
-		s.ok("MODIFIED "+string(s.appendNumbers(nil, left)), "Conditional STORE failed")
+		return s.expunged()
 	}
 	return nil
 }
