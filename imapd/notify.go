@@ -51,6 +51,7 @@ type group struct {
 // selected mailbox while commands are carried out, and of nothing else.
 type notifying struct {
 	selected *group // nil if nothing of the selected mailbox is to be told
+	named    bool   // a group of it was given, be it NONE
 	delayed  bool   // EXPUNGE waits for a command that allows it
 	others   []group
 
@@ -145,15 +146,15 @@ func (s *session) parseGroup(d *wire.Decoder, n *notifying) (unknown bool) {
 	g.where = d.Keyword()
 	switch g.where {
 	case "SELECTED", "SELECTED-DELAYED":
-		if n.selected != nil {
+		if n.named {
 			d.Fail("The selected mailbox is named twice")
 		}
-		n.selected, n.delayed = &g, g.where == "SELECTED-DELAYED"
+		n.selected, n.named, n.delayed = &g, true, g.where == "SELECTED-DELAYED"
 	case "PERSONAL", "INBOXES", "SUBSCRIBED":
 	case "SUBTREE", "MAILBOXES":
 		d.SP()
 		if d.Peek() == '(' {
-			d.List(func() { g.name(d) })
+			some(d, func() { g.name(d) })
 		} else {
 			g.name(d)
 		}
@@ -162,7 +163,7 @@ func (s *session) parseGroup(d *wire.Decoder, n *notifying) (unknown bool) {
 	}
 	d.SP()
 	if !d.TryWord("NONE") {
-		d.List(func() { unknown = !g.event(d) || unknown })
+		some(d, func() { unknown = !g.event(d) || unknown })
 	}
 	if !d.ListClose() {
 		d.Fail("A group has no end")
@@ -172,6 +173,8 @@ func (s *session) parseGroup(d *wire.Decoder, n *notifying) (unknown bool) {
 		d.Fail("MessageNew and MessageExpunge belong together") // RFC 5465 §5
 	case n.selected == &g && g.on&^onMessages != 0:
 		d.Fail("Only events of messages are the selected mailbox's")
+	case n.selected != &g && g.fetch != nil: // RFC 5465 §8: message-event
+		d.Fail("Only messages of the selected mailbox are fetched")
 	}
 	if n.selected != &g {
 		if n.others = append(n.others, g); len(n.others) > maxGroups {
@@ -182,6 +185,15 @@ func (s *session) parseGroup(d *wire.Decoder, n *notifying) (unknown bool) {
 		n.selected = nil
 	}
 	return unknown
+}
+
+// some reads a list that is not empty.
+func some(d *wire.Decoder, item func()) {
+	empty := true
+	d.List(func() { empty = false; item() })
+	if empty {
+		d.Fail("A list is empty")
+	}
 }
 
 func (g *group) name(d *wire.Decoder) {

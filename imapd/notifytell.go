@@ -129,7 +129,13 @@ func (s *session) beginNotify(status bool) error {
 	for i := range t.places {
 		p := &t.places[i]
 		on := n.wants(&t, p.Name, p.ID.Account == s.account())
-		if on&onMessages == 0 || p.rights&store.RightRead == 0 || s.box != nil && s.box.id == p.ID {
+		if on != 0 && p.rights&store.RightRead == 0 { // RFC 5465 §3.1
+			e.Text(`* LIST (\NoAccess) "/" `)
+			e.Mailbox(p.Name)
+			e.CRLF()
+			continue
+		}
+		if on&onMessages == 0 || s.box != nil && s.box.id == p.ID {
 			continue
 		}
 		n.told[p.ID] = p.Mailbox
@@ -204,8 +210,8 @@ func (s *session) tellOther(e *encoder, t *tree, c store.Change) {
 		} else if !own {
 			return // it never was this client's to see, or its name is gone with it
 		}
-		if name != "" && n.wants(t, name, own)&onName != 0 {
-			s.tellListed(e, t, name, "", false)
+		if name != "" {
+			s.tellNamed(e, t, name, own)
 		}
 	case store.MailboxRenamed:
 		name := c.Name
@@ -220,6 +226,21 @@ func (s *session) tellOther(e *encoder, t *tree, c store.Change) {
 				old = ""
 			}
 			s.tellListed(e, t, name, old, false)
+		}
+	}
+}
+
+// tellNamed tells of a name that has come or gone, and of the one above it,
+// which may have its first child now, or have lost the last (RFC 5465 §5.4).
+func (s *session) tellNamed(e *encoder, t *tree, name string, own bool) {
+	affected := []string{name}
+	for parent := range parents(name) {
+		affected = append(affected, parent)
+		break
+	}
+	for _, name := range affected {
+		if s.notify.wants(t, name, own)&onName != 0 {
+			s.tellListed(e, t, name, "", false)
 		}
 	}
 }
