@@ -35,13 +35,27 @@ func (s *session) startCompress() {
 	c := s.c
 	c.flush()
 	early, _ := c.br.Peek(c.br.Buffered())
-	c.low = bufio.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(early)), socket{c}))
+	c.low = bufio.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(early)), c.src))
 	c.br.Discard(len(early))
 	c.src = deflate.NewReader(c.low)
 	c.out.dst = deflate.NewWriter(packets{c})
 }
 
-// socket reads from the connection's socket, whatever lies above it.
-type socket struct{ c *conn }
-
-func (s socket) Read(p []byte) (int, error) { return s.c.nc.Read(p) }
+// endCompress ends it behind the answer to UNAUTHENTICATE (RFC 8437 §4.1). What
+// has come behind the command is not compressed.
+func (s *session) endCompress() {
+	c := s.c
+	if !c.compressed() {
+		return
+	}
+	c.flush()
+	c.br.Discard(c.br.Buffered())
+	rest, err := c.src.(*deflate.Reader).End()
+	if err != nil {
+		c.end("The compressed stream has no end", err)
+		return
+	}
+	c.src = io.MultiReader(bytes.NewReader(rest), c.low)
+	c.low = c.br
+	c.out.dst = packets{c}
+}

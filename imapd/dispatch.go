@@ -42,7 +42,7 @@ func commands() map[string]command {
 		"AUTHENTICATE": {states: inNotAuth, run: (*session).cmdAuthenticate},
 		"LOGIN":        {states: inNotAuth, run: (*session).cmdLogin},
 
-		"UNAUTHENTICATE": {states: loggedIn, run: (*session).cmdUnauthenticate},
+		"UNAUTHENTICATE": {states: loggedIn, run: (*session).cmdUnauthenticate, after: (*session).endCompress},
 
 		"ENABLE":   {states: loggedIn, expunge: true, run: (*session).cmdEnable},
 		"SELECT":   {states: loggedIn, run: (*session).cmdSelect},

@@ -59,7 +59,7 @@ func (s *session) leave() {
 }
 
 // cmdUnauthenticate answers UNAUTHENTICATE (RFC 8437): the connection is as it
-// was before login, but for TLS and compression.
+// was before login, but for TLS; endCompress does the rest.
 func (s *session) cmdUnauthenticate(d *wire.Decoder) error {
 	d.CRLF()
 	if err := d.Err(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -150,4 +151,47 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("taken, where the library says %v", wantErr)
 		}
 	})
+}
+
+// TestEnd shows that what follows a stream in clear is left alone, in whichever
+// way its last line was flushed.
+func TestEnd(t *testing.T) {
+	const line, clear = "a1 UNAUTHENTICATE\r\n", "a2 LOGIN alice secret\r\n"
+	streams := map[string][]byte{"partial": partial(line)}
+	for _, level := range []int{flate.NoCompression, flate.BestSpeed, flate.BestCompression, flate.HuffmanOnly} {
+		for _, how := range []string{"flush", "close"} {
+			var b bytes.Buffer
+			w, err := flate.NewWriter(&b, level)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(w, line)
+			if how == "close" {
+				err = w.Close()
+			} else {
+				err = w.Flush()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			streams[fmt.Sprint(how, level)] = b.Bytes()
+		}
+	}
+	for name, stream := range streams {
+		in := bufio.NewReader(strings.NewReader(string(stream) + clear))
+		r := NewReader(in)
+		p := make([]byte, 100)
+		n, err := r.Read(p)
+		if err != nil || string(p[:n]) != line {
+			t.Fatalf("%s: %q, %v", name, p[:n], err)
+		}
+		rest, err := r.End()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		behind, _ := io.ReadAll(in)
+		if got := string(rest) + string(behind); got != clear {
+			t.Errorf("%s: %q is left", name, got)
+		}
+	}
 }

@@ -54,9 +54,10 @@ type Reader struct {
 // NewReader makes a Reader of what in has.
 func NewReader(in *bufio.Reader) *Reader { return &Reader{in: in} }
 
-// Read waits only while there is nothing to hand out.
+// Read waits only while there is nothing to hand out. Behind the end of a line
+// it looks at nothing: that may be where the stream ends, see End.
 func (r *Reader) Read(p []byte) (int, error) {
-	for len(p) > 0 && r.err == nil && len(r.hist)-r.read < len(p) {
+	for len(p) > 0 && r.err == nil && len(r.hist)-r.read < len(p) && !r.lineEnds() {
 		if err := r.step(); err == errWait {
 			if len(r.hist) > r.read {
 				break
@@ -73,6 +74,37 @@ func (r *Reader) Read(p []byte) (int, error) {
 		return 0, r.err
 	}
 	return n, nil
+}
+
+// lineEnds tells whether what is not read ends with a line.
+func (r *Reader) lineEnds() bool {
+	n := len(r.hist)
+	return n > r.read && r.hist[n-1] == '\n'
+}
+
+// End reads what the peer's flush has put behind the line that it ended its
+// stream with, as far as that has come: the end of the block, and an empty one,
+// of which a partial flush keeps the last bits to itself. It returns what it
+// has read too much of.
+func (r *Reader) End() (rest []byte, err error) {
+	end := len(r.hist)
+	for err == nil && (r.state == inCodes || r.state == inStored) {
+		err = r.step()
+	}
+	if err == nil && r.state == atHeader && r.have(3) {
+		err = r.header()
+	}
+	switch {
+	case err != nil && err != errWait:
+		return nil, err
+	case len(r.hist) > end || r.stored > 0:
+		return nil, ErrCorrupt
+	}
+	for r.take(r.nbits % 8); r.nbits > 0; {
+		c, _ := r.take(8)
+		rest = append(rest, byte(c))
+	}
+	return rest, nil
 }
 
 // slide drops what is read and too far back for any match.

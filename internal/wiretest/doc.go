@@ -16,6 +16,7 @@
 //	1 S| "raw"       expect exactly these bytes
 //	1 TLS            do the client's side of a TLS handshake
 //	1 DEFLATE        from here on, both directions are compressed (RFC 1951)
+//	1 PLAIN          from here on, neither is
 //	1 EOF            expect the server to close the connection
 //	1 CLOSE          close our side
 //

@@ -16,6 +16,7 @@ const (
 	wantRaw
 	startTLS
 	startDeflate
+	endDeflate
 	wantEOF
 	closeConn
 )
@@ -32,7 +33,7 @@ type step struct {
 
 var verbs = map[string]verb{
 	"C:": sendLine, "C|": sendRaw, "S:": wantLine, "S~": wantAnyOrder, "S|": wantRaw,
-	"TLS": startTLS, "DEFLATE": startDeflate, "EOF": wantEOF, "CLOSE": closeConn,
+	"TLS": startTLS, "DEFLATE": startDeflate, "PLAIN": endDeflate, "EOF": wantEOF, "CLOSE": closeConn,
 }
 
 // parse reads a dialogue whose first line is number line of the file.

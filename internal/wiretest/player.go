@@ -58,6 +58,9 @@ func (p *player) step(i int) (int, error) {
 	case startDeflate:
 		p.note(s.conn, "DEFLATE", "")
 		err = c.deflate()
+	case endDeflate:
+		p.note(s.conn, "PLAIN", "")
+		err = c.plain()
 	case wantEOF:
 		err = p.wantEOF(c, s)
 	case closeConn:
