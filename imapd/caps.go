@@ -9,9 +9,11 @@ import (
 
 // capabilities is what CAPABILITY answers in the connection's present state,
 // in the greeting, before and after login (RFC 9051 §6.1.1). LITERAL+ stands
-// without LITERAL-, which it includes (RFC 7888 §5).
+// without LITERAL-, which it includes (RFC 7888 §5). ENABLE and IDLE stand there
+// before login, too: clients as Python's imaplib ask only once, and then use
+// nothing else.
 func (c *conn) capabilities() string {
-	caps := []string{"IMAP4rev1", "IMAP4rev2", "LITERAL+", "ENABLE", "ID"}
+	caps := []string{"IMAP4rev1", "IMAP4rev2", "LITERAL+", "ENABLE", "ID", "IDLE"}
 	if !c.loggedIn {
 		caps = append(caps, "SASL-IR")
 		if c.canStartTLS() {
@@ -26,7 +28,7 @@ func (c *conn) capabilities() string {
 		}
 		return strings.Join(caps, " ")
 	}
-	caps = append(caps, "IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "CHILDREN",
+	caps = append(caps, "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "CHILDREN",
 		"LIST-EXTENDED", "LIST-STATUS", "STATUS=SIZE",
 		"SPECIAL-USE", "CREATE-SPECIAL-USE", "BINARY", "UTF8=ACCEPT",
 		"CONDSTORE", "QRESYNC", "UIDONLY", "COMPRESS=DEFLATE", "UNAUTHENTICATE", "NOTIFY",
