@@ -28,14 +28,15 @@ func (e entry) String() string {
 	return "/shared" + e.name
 }
 
-// parseEntry reads the name of an entry.
+// parseEntry reads the name of an entry, or /private or /shared, below which
+// all are.
 func parseEntry(d *wire.Decoder) (e entry) {
 	name := lowerASCII(d.AString())
 	switch {
 	case d.Err() != nil:
-	case strings.HasPrefix(name, "/private/"):
+	case name == "/private", strings.HasPrefix(name, "/private/"):
 		e = entry{true, strings.TrimPrefix(name, "/private")}
-	case strings.HasPrefix(name, "/shared/"):
+	case name == "/shared", strings.HasPrefix(name, "/shared/"):
 		e = entry{false, strings.TrimPrefix(name, "/shared")}
 	default:
 		d.Fail("Entries begin with /private/ or /shared/")
@@ -275,6 +276,9 @@ func (s *session) cmdSetMetadata(d *wire.Decoder) error {
 	var changes []store.Annotation
 	d.List(func() {
 		e := parseEntry(d)
+		if e.name == "" {
+			d.Fail("This is above all entries")
+		}
 		d.SP()
 		a := store.Annotation{Name: e.name}
 		if e.private {
