@@ -65,12 +65,12 @@ func (s *session) cmdLsub(d *wire.Decoder) error {
 	d.SP()
 	ref := d.Mailbox()
 	d.SP()
-	pattern := d.ListMailbox()
+	patterns := onePattern(d)
 	d.CRLF()
 	if err := d.Err(); err != nil {
 		return err
 	}
-	return s.list(&listing{subscribed: true}, ref, []string{pattern}, (*listEntry).lsub)
+	return s.list(&listing{subscribed: true}, ref, patterns, (*listEntry).lsub)
 }
 
 // selection reads the selection options (RFC 5258 §3.1, RFC 6154 §2).
@@ -96,17 +96,28 @@ func (l *listing) selection(d *wire.Decoder) {
 // patterns reads one pattern or a list of them.
 func (l *listing) patterns(d *wire.Decoder) (list []string) {
 	if d.Peek() != '(' {
-		return []string{d.ListMailbox()}
+		return onePattern(d)
 	}
+	given := 0
 	d.List(func() {
-		if list = append(list, d.ListMailbox()); len(list) > maxPatterns {
+		list = append(list, onePattern(d)...)
+		if given++; given > maxPatterns {
 			d.Fail("Too many patterns")
 		}
 	})
-	if len(list) == 0 {
+	if given == 0 {
 		d.Fail("A pattern is missing")
 	}
 	return list
+}
+
+// onePattern reads a pattern; none if no name can match it, which is no error
+// (RFC 5258 §3).
+func onePattern(d *wire.Decoder) []string {
+	if pattern, ok := d.ListMailbox(); ok {
+		return []string{pattern}
+	}
+	return nil
 }
 
 // returns reads the return options (RFC 5258 §3.2, RFC 5819, RFC 8440, RFC

@@ -60,7 +60,7 @@ func TestGrammar(t *testing.T) {
 		{"&AOQ-/&-", func(d *Decoder) any { return d.Mailbox() }, "ä/&"},
 		{"a&b", func(d *Decoder) any { return d.Mailbox() }, "A name is not modified UTF-7"},
 		{"\"a\xff\"", func(d *Decoder) any { return d.Mailbox() }, "A name is not modified UTF-7"},
-		{"%/*]", func(d *Decoder) any { return d.ListMailbox() }, "%/*]"},
+		{"%/*]", func(d *Decoder) any { s, _ := d.ListMailbox(); return s }, "%/*]"},
 		{`(\Seen $x)`, func(d *Decoder) any { return d.FlagList() }, `[\Seen $x]`},
 		{`()`, func(d *Decoder) any { return d.FlagList() }, `[]`},
 		{`(\Seen  x)`, func(d *Decoder) any { return d.FlagList() }, `A flag is missing`},

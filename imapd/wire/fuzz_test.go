@@ -65,7 +65,8 @@ func use(d *Decoder, op byte) int {
 	case 9:
 		return len(d.Mailbox())
 	case 10:
-		return len(d.ListMailbox())
+		s, _ := d.ListMailbox()
+		return len(s)
 	case 11:
 		return len(d.FlagList())
 	case 12:

@@ -279,12 +279,18 @@ func (d *Decoder) number(limit int64) int64 {
 // that is the connection's form.
 func (d *Decoder) Mailbox() string { return d.name(d.AString()) }
 
-// ListMailbox reads a name with wildcards (RFC 9051 §9: list-mailbox).
-func (d *Decoder) ListMailbox() string {
+// ListMailbox reads a name with wildcards (RFC 9051 §9: list-mailbox). ok is
+// false for one that is not modified UTF-7, which no name matches.
+func (d *Decoder) ListMailbox() (pattern string, ok bool) {
 	if d.isString() {
-		return d.name(d.String())
+		pattern = d.String()
+	} else {
+		pattern = d.some(inList, "A pattern")
 	}
-	return d.name(d.some(inList, "A pattern"))
+	if d.UTF8 || !isASCII(pattern) {
+		return d.name(pattern), d.err == nil
+	}
+	return DecodeName(pattern)
 }
 
 func (d *Decoder) name(s string) string {
