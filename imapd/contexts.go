@@ -18,7 +18,8 @@ type updating struct {
 	byUID bool
 	box   string // the mailbox's name as it is told; empty if it is not
 	m     *matcher
-	flags bool // what it asks for changes in the life of a message
+	flags bool        // what it asks for changes in the life of a message
+	fetch *fetchItems // of new messages that are found, nil for nothing
 
 	found map[store.UID]struct{} // as the client has it
 	seen  *store.View            // of which the flags are known
@@ -48,7 +49,7 @@ func (s *session) openContext(e *encoder, g *ground, q *query, r *results) {
 		return
 	}
 	u := &updating{tag: s.c.req.tag, byUID: r.byUID, box: r.box, m: g.compile(&q.p.Key, s.srv.o.Now()),
-		flags: q.p.Key.Has(criteria.Flag) || q.p.Key.Has(criteria.ModSeq),
+		flags: q.p.Key.Has(criteria.Flag) || q.p.Key.Has(criteria.ModSeq), fetch: q.fetch,
 		found: make(map[store.UID]struct{}, len(r.list)), seen: s.box.cur}
 	for _, i := range r.list {
 		u.found[g.view.UID(i)] = struct{}{}
@@ -87,19 +88,27 @@ func (s *session) tellFound(e *encoder) {
 			continue // they are looked at again
 		}
 		var added, removed []store.UID
+		var fresh []int
 		for _, i := range changed {
 			uid := g.view.UID(i)
 			_, has := u.found[uid]
 			_, should := slices.BinarySearch(matching, i)
 			switch {
 			case should && !has:
-				added = append(added, uid)
+				if added = append(added, uid); uid > u.last {
+					at, _ := s.box.told.Index(uid)
+					fresh = append(fresh, at)
+				}
 			case has && !should:
 				removed = append(removed, uid)
 			}
 			u.last = max(u.last, uid)
 		}
 		u.seen = g.view
+		if u.fetch != nil && len(fresh) > 0 && !s.fillsBox() { // RFC 5465 §7
+			e.Flush()
+			s.fetch(fresh, *u.fetch) // one that is gone meanwhile is told as such
+		}
 		s.tellUpdate(e, u, "REMOVEFROM", removed)
 		s.tellUpdate(e, u, "ADDTO", added)
 	}

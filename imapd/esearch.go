@@ -12,7 +12,7 @@ import (
 func (s *session) cmdESearch(d *wire.Decoder) error {
 	d.SP()
 	sources := criteria.ParseSources(d)
-	q := &query{ret: criteria.ParseReturn(d), byUID: true}
+	q := parseQuery(d, true)
 	q.p = criteria.ParseProgram(d)
 	d.CRLF()
 	if err := d.Err(); err != nil {

@@ -301,11 +301,8 @@ func (s *session) fetchNew(last store.UID) error {
 	if s.notify == nil || s.notify.selected == nil || s.notify.selected.fetch == nil {
 		return nil
 	}
-	switch s.c.req.name {
-	case "APPEND", "COPY", "UID COPY", "MOVE", "UID MOVE", "REPLACE", "UID REPLACE":
-		if !s.c.between {
-			return nil
-		}
+	if s.fillsBox() {
+		return nil
 	}
 	told := s.box.told
 	from, _ := told.Index(last + 1)
@@ -313,4 +310,14 @@ func (s *session) fetchNew(last store.UID) error {
 		return nil
 	}
 	return s.fetch(fill(nil, from, told.Len()), *s.notify.selected.fetch)
+}
+
+// fillsBox tells whether the command under way may put messages into the
+// selected mailbox, which the client then knows.
+func (s *session) fillsBox() bool {
+	switch s.c.req.name {
+	case "APPEND", "COPY", "UID COPY", "MOVE", "UID MOVE", "REPLACE", "UID REPLACE":
+		return !s.c.between
+	}
+	return false
 }

@@ -15,6 +15,17 @@ type query struct {
 	p     criteria.Program
 	sort  []order.Criterion // nil for SEARCH
 	byUID bool              // numbers in the answer are UIDs
+	fetch *fetchItems       // of messages that UPDATE tells of, nil for nothing
+}
+
+// parseQuery begins to read one: what RETURN asks for.
+func parseQuery(d *wire.Decoder, byUID bool) *query {
+	q := &query{byUID: byUID}
+	q.ret = criteria.ParseReturn(d, func() {
+		items := parseFetchItems(d)
+		q.fetch = &items
+	})
+	return q
 }
 
 // Refusals of searches.
@@ -28,7 +39,7 @@ var (
 // cmdSearch answers SEARCH (RFC 9051 §6.4.4).
 func (s *session) cmdSearch(d *wire.Decoder) error {
 	d.SP()
-	q := &query{ret: criteria.ParseReturn(d), byUID: s.byUID()}
+	q := parseQuery(d, s.byUID())
 	q.p = criteria.ParseProgram(d)
 	d.CRLF()
 	if err := d.Err(); err != nil {

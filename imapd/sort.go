@@ -13,7 +13,7 @@ const maxSortCriteria = 32
 // §3).
 func (s *session) cmdSort(d *wire.Decoder) error {
 	d.SP()
-	q := &query{ret: criteria.ParseReturn(d), byUID: s.byUID()}
+	q := parseQuery(d, s.byUID())
 	q.sort = parseSortCriteria(d)
 	d.SP()
 	q.p = criteria.ParseCriteria(d)

@@ -18,15 +18,16 @@ type Return struct {
 }
 
 // ParseReturn reads search-return-opts, behind their space, and the space
-// behind them, if they are next.
-func ParseReturn(d *wire.Decoder) Return {
+// behind them, if they are next. fetch reads what may stand in parentheses
+// behind UPDATE (RFC 5465 §7).
+func ParseReturn(d *wire.Decoder, fetch func()) Return {
 	var r Return
 	if !d.TryWord("RETURN") {
 		return r
 	}
 	r.Given = true
 	d.SP()
-	d.List(func() { r.option(d) })
+	d.List(func() { r.option(d, fetch) })
 	d.SP()
 	if r.Partial != nil && r.All {
 		d.Fail("PARTIAL and ALL do not go together") // RFC 9394 §3.1
@@ -40,7 +41,7 @@ func ParseReturn(d *wire.Decoder) Return {
 	return r
 }
 
-func (r *Return) option(d *wire.Decoder) {
+func (r *Return) option(d *wire.Decoder, fetch func()) {
 	switch d.Keyword() {
 	case "MIN":
 		r.Min = true
@@ -53,7 +54,10 @@ func (r *Return) option(d *wire.Decoder) {
 	case "SAVE":
 		r.Save = true
 	case "UPDATE":
-		r.Update = true
+		if r.Update = true; d.NextAre(" (") {
+			d.SP()
+			fetch()
+		}
 	case "CONTEXT":
 		r.Context = true
 	case "RELEVANCY":

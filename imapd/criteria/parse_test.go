@@ -179,7 +179,7 @@ func TestParseReturn(t *testing.T) {
 		{"RETURN (ALL", "error"},
 	} {
 		d := decoder(t, c.line)
-		r := criteria.ParseReturn(d)
+		r := criteria.ParseReturn(d, func() { d.Fail("nothing is fetched here") })
 		partial := "-"
 		if p := r.Partial; p != nil {
 			sign := map[bool]string{true: "-"}[p.FromEnd]
@@ -252,7 +252,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		criteria.ParseSources(d)
-		criteria.ParseReturn(d)
+		criteria.ParseReturn(d, func() { d.Fail("nothing is fetched here") })
 		p := criteria.ParseProgram(d)
 		d.CRLF()
 		if d.Err() == nil && p.Key.Op == criteria.And && len(p.Key.Keys) < 2 {
