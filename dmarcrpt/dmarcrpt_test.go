@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -231,6 +232,36 @@ func TestSummarise(t *testing.T) {
 		if r, err := Parse([]byte(bad)); err == nil {
 			t.Errorf("%q: %+v", bad, r)
 		}
+	}
+}
+
+// TestBombs reads what a few kilobytes unpack to.
+func TestBombs(t *testing.T) {
+	const head = `<feedback><report_metadata><report_id>1</report_id></report_metadata><policy_published><domain>a.test</domain></policy_published>`
+	r, err := Parse([]byte(head + strings.Repeat("<record/>", 3*maxRecords) + "</feedback>"))
+	if err != nil || len(r.Records) != maxRecords || cap(r.Records) > 2*maxRecords {
+		t.Errorf("%v, %d records", err, len(r.Records))
+	}
+	for _, what := range []string{"<record/>", "<x>", "</x>", "<record><auth_results><dkim/></auth_results></record>"} {
+		if _, err := Parse([]byte(head + strings.Repeat(what, 2*maxElements))); !errors.Is(err, errLong) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	odd := head
+	for _, n := range []string{"-5", "9223372036854775807", "9223372036854775807"} {
+		odd += "<record><row><count>" + n + "</count></row></record>"
+	}
+	if r, err = Parse([]byte(odd + "</feedback>")); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if Summarise(&b, []*Report{r}); strings.Contains(b.String(), " -") {
+		t.Errorf("%s", b.String())
+	}
+	const entities = `<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c SYSTEM "file:///etc/hostname">]>`
+	r, err = Parse([]byte(entities + strings.Replace(head, "a.test", "&b;&c;", 1) + "</feedback>"))
+	if err != nil || r.Policy.Domain != "&b;&c;" {
+		t.Errorf("entities: %v, %+v", err, r)
 	}
 }
 

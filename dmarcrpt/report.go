@@ -18,8 +18,13 @@ import (
 // Namespace of reports (RFC 9990 §6.1); those of RFC 7489 have none, or any.
 const Namespace = "urn:ietf:params:xml:ns:dmarc-2.0"
 
-// maxRecords is how many records of a report are read.
-const maxRecords = 50_000
+// Limits of a report that others send: a few kilobytes unpack to millions of
+// records.
+const (
+	maxRecords  = 20_000 // that are read
+	maxElements = 25 * maxRecords
+	maxCount    = 1 << 40 // messages of one record
+)
 
 // Report is an aggregate report (RFC 9990 appendix A).
 type Report struct {
@@ -27,7 +32,7 @@ type Report struct {
 	Version  string    `xml:"version,omitempty" json:"-"`
 	Metadata Metadata  `xml:"report_metadata" json:"metadata"`
 	Policy   Published `xml:"policy_published" json:"policy"`
-	Records  []Record  `xml:"record" json:"records"`
+	Records  records   `xml:"record" json:"records"`
 }
 
 // Metadata says who reports of when.
@@ -88,22 +93,43 @@ type Sent struct {
 	Result string `xml:"result" json:"result"`
 }
 
-var errNoReport = errors.New("dmarcrpt: not an aggregate report")
+// records are a report's, read up to a limit.
+type records []Record
+
+// UnmarshalXML takes the next record.
+func (l *records) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
+	if len(*l) == maxRecords {
+		return errMany
+	}
+	var r Record
+	err := d.DecodeElement(&r, &start)
+	r.Count = min(max(r.Count, 0), maxCount)
+	*l = append(*l, r)
+	return err
+}
+
+var (
+	errNoReport = errors.New("dmarcrpt: not an aggregate report")
+	errLong     = errors.New("dmarcrpt: the report is too long")
+	errMany     = errors.New("dmarcrpt: there are more records than are read")
+)
 
 // Parse reads a report. What it does not know it passes over, since reporters
-// add what they like.
+// add what they like. Of too many records it reads the first.
 func Parse(text []byte) (*Report, error) {
+	if bytes.Count(text, []byte{'<'}) > 2*maxElements {
+		return nil, errLong
+	}
 	var r Report
 	d := xml.NewDecoder(bytes.NewReader(text))
 	d.Strict = false
 	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // names are ASCII
-	if err := d.Decode(&r); err != nil {
+	if err := d.Decode(&r); err != nil && !errors.Is(err, errMany) {
 		return nil, fmt.Errorf("%w: %w", errNoReport, err)
 	}
 	if r.XMLName.Local != "feedback" || r.Policy.Domain == "" || r.Metadata.Org == "" && r.Metadata.ID == "" {
 		return nil, errNoReport
 	}
-	r.Records = r.Records[:min(len(r.Records), maxRecords)]
 	return &r, nil
 }
 
@@ -128,8 +154,8 @@ func publish(domain string, r *mailauth.Record) Published {
 	return p
 }
 
-// records turns a day's counts into what a report says of them.
-func records(counts []store.DMARCCount) []Record {
+// recordsOf turns a day's counts into what a report says of them.
+func recordsOf(counts []store.DMARCCount) []Record {
 	var all []Record
 	for _, c := range counts {
 		var t mailauth.Tally

@@ -79,7 +79,7 @@ func (s *Sender) report(ctx context.Context, d store.DMARCDomain) error {
 		return err
 	}
 	begin, end := d.Day.Begin(), (d.Day + 1).Begin().Add(-time.Second)
-	r := &Report{XMLName: xml.Name{Space: Namespace, Local: "feedback"}, Version: "1.0", Policy: publish(d.Domain, record), Records: records(counts),
+	r := &Report{XMLName: xml.Name{Space: Namespace, Local: "feedback"}, Version: "1.0", Policy: publish(d.Domain, record), Records: recordsOf(counts),
 		Metadata: Metadata{Org: s.Hostname, Email: s.Contact.String(), ID: fmt.Sprintf("%s.%s.%s", begin.Format("20060102"), d.Domain, s.Hostname),
 			Begin: begin.Unix(), End: end.Unix(), Generator: "Postrider"}}
 	text, err := s.compose(to, r)

@@ -1,6 +1,7 @@
 package tlsrpt
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,8 @@ import (
 const (
 	maxPolicies = 1000
 	maxFailures = 10_000
-	maxShown    = 20 // failures that a summary lists for each policy
+	maxCommas   = 100_000 // all values but the first of each list: a few kilobytes unpack to millions
+	maxShown    = 20      // failures that a summary lists for each policy
 	maxWord     = 200
 )
 
@@ -77,9 +79,14 @@ func (w *words) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(w))
 }
 
+var errLong = errors.New("TLS report: it is too long")
+
 // Parse reads a report, unpacked.
 func Parse(text []byte) (*Report, error) {
 	var r Report
+	if bytes.Count(text, []byte{','}) > maxCommas {
+		return nil, errLong
+	}
 	if err := json.Unmarshal(text, &r); err != nil {
 		return nil, fmt.Errorf("TLS report: %w", err)
 	}
@@ -91,7 +98,7 @@ func Parse(text []byte) (*Report, error) {
 	case len(r.Policies) == 0:
 		return nil, errors.New("TLS report: it has no policies")
 	case len(r.Policies) > maxPolicies || failures > maxFailures:
-		return nil, errors.New("TLS report: it is too long")
+		return nil, errLong
 	}
 	return &r, nil
 }

@@ -90,8 +90,9 @@ func (s *Sender) report(ctx context.Context, d store.TLSDomain) error {
 	}
 	// Every address gets it; that some cannot be reached does not lose it for
 	// the others (RFC 8460 §3).
+	uris = uris[:min(len(uris), maxURIs)]
 	var failed []error
-	for i, u := range uris[:min(len(uris), maxURIs)] {
+	for i, u := range uris {
 		if u.Scheme == "https" {
 			err = s.post(ctx, u, packed)
 		} else {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"log/slog"
 	"mime"
@@ -14,6 +15,7 @@ import (
 	"net/http/httptest"
 	"net/mail"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +35,7 @@ import (
 
 const zone = `$TTL 60
 b.test. SOA ns.b.test. h.b.test. 1 1 1 1 1
+_smtp._tls.many.b.test. TXT "v=TLSRPTv1; rua=https://1.many.b.test,https://2.many.b.test,https://3.many.b.test,https://4.many.b.test,https://5.many.b.test"
 _smtp._tls.b.test. TXT "v=TLSRPTv1; rua=mailto:tls@b.test,https://reports.b.test/tls"
 reports.b.test. A 127.0.0.1
 broken.test. SOA ns.b.test. h.b.test. 1 1 1 1 1
@@ -284,6 +287,38 @@ func TestForeign(t *testing.T) {
 		if _, err := Parse([]byte(bad)); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
+	}
+}
+
+// TestBombs reads what a few kilobytes unpack to: it is told by its length, and
+// not by what has been made of it.
+func TestBombs(t *testing.T) {
+	for _, what := range []string{"{}", "null", `{"failure-details":[{},{},{},{}]}`, `{"policy":{"mx-host":["","",""]}}`} {
+		text := []byte(`{"policies":[` + strings.Repeat(what+",", maxCommas+1) + "{}]}")
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Parse(text)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, errLong) || n > 1<<20 {
+			t.Errorf("%s: %v, %d bytes", what, err, n)
+		}
+	}
+}
+
+// TestNobodyReached: counts are kept for another try if none of those who are
+// told could be, however many more the record names.
+func TestNobodyReached(t *testing.T) {
+	r := newRig(t)
+	r.Counter.Add(result("many.b.test", smtpc.NoPolicy, ""))
+	if err := r.Counter.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.now = r.now.Add(36 * time.Hour)
+	if err := r.Send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := r.Store.TLSDomains(t.Context(), store.DayOf(r.now)); err != nil || len(left) != 1 {
+		t.Errorf("%d domains left, %v", len(left), err)
 	}
 }
 

@@ -15,7 +15,10 @@ import (
 	"postrider/tlsrpt"
 )
 
-const defaultReportDays = 30
+const (
+	defaultReportDays = 30
+	maxReportRecords  = 200_000 // of all reports together that are read: anybody may send some
+)
 
 func reportsCommand() command {
 	return command{name: "reports", args: "[--days N] [--json] [FILE…]", run: runReports,
@@ -29,21 +32,44 @@ type reportSet struct {
 	DMARC []*dmarcrpt.Report `json:"dmarc,omitempty"`
 	TLS   []*tlsrpt.Report   `json:"tls,omitempty"`
 	Other int                `json:"other,omitempty"` // messages that hold none
+	Left  int                `json:"left,omitempty"`  // reports too many to be read
+
+	records int
 }
 
-// add takes the reports of a message or file.
-func (s *reportSet) add(in io.Reader) {
+// add takes the reports of a message or file that end after a time.
+func (s *reportSet) add(in io.Reader, since time.Time) {
 	found := false
 	unpack.Each(in, func(text []byte) {
 		if r, err := dmarcrpt.Parse(text); err == nil {
-			s.DMARC, found = append(s.DMARC, r), true
+			found = true
+			if !time.Unix(r.Metadata.End, 0).Before(since) && s.room(len(r.Records)) {
+				s.DMARC = append(s.DMARC, r)
+			}
 		} else if r, err := tlsrpt.Parse(text); err == nil {
-			s.TLS, found = append(s.TLS, r), true
+			found = true
+			n := 0
+			for _, p := range r.Policies {
+				n += 1 + len(p.Failures)
+			}
+			if !r.Range.End.Before(since) && s.room(n) {
+				s.TLS = append(s.TLS, r)
+			}
 		}
 	})
 	if !found {
 		s.Other++
 	}
+}
+
+// room tells whether n records more are read.
+func (s *reportSet) room(n int) bool {
+	if s.records+n > maxReportRecords {
+		s.Left++
+		return false
+	}
+	s.records += n
+	return true
 }
 
 type reportsArgs struct {
@@ -66,32 +92,14 @@ func readReports(ctx context.Context, a *admin, in reportsArgs) (out reportSet, 
 			return out, err
 		}
 		err = a.store.Fetch(ctx, box.ID, store.AllUIDs(), store.NeedBody, func(c *store.Content) error {
-			out.add(io.NewSectionReader(c, 0, c.Size))
+			out.add(io.NewSectionReader(c, 0, c.Size), since)
 			return ctx.Err()
 		})
 		if err != nil {
 			return out, err
 		}
 	}
-	out.after(since)
 	return out, nil
-}
-
-// after drops reports of what ended before a time.
-func (s *reportSet) after(since time.Time) {
-	var d []*dmarcrpt.Report
-	for _, r := range s.DMARC {
-		if !time.Unix(r.Metadata.End, 0).Before(since) {
-			d = append(d, r)
-		}
-	}
-	var t []*tlsrpt.Report
-	for _, r := range s.TLS {
-		if !r.Range.End.Before(since) {
-			t = append(t, r)
-		}
-	}
-	s.DMARC, s.TLS = d, t
 }
 
 func runReports(c *cli, f *flags, args []string) error {
@@ -127,7 +135,7 @@ func runReports(c *cli, f *flags, args []string) error {
 
 func addFile(s *reportSet, c *cli, name string) error {
 	if name == "-" {
-		s.add(c.stdin)
+		s.add(c.stdin, time.Time{})
 		return nil
 	}
 	file, err := os.Open(name)
@@ -135,7 +143,7 @@ func addFile(s *reportSet, c *cli, name string) error {
 		return err
 	}
 	defer file.Close()
-	s.add(file)
+	s.add(file, time.Time{})
 	return nil
 }
 
@@ -155,6 +163,9 @@ func printReports(w io.Writer, s *reportSet) error {
 	}
 	if s.Other > 0 {
 		fmt.Fprintf(w, "%d messages or files hold no report that can be read.\n", s.Other)
+	}
+	if s.Left > 0 {
+		fmt.Fprintf(w, "%d reports were left out: together they have more than %d records.\n", s.Left, maxReportRecords)
 	}
 	return nil
 }

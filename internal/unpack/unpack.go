@@ -15,7 +15,7 @@ import (
 // Limits of one message.
 const (
 	maxInput  = 20 << 20 // bytes of it
-	maxOutput = 50 << 20 // bytes of all that is in it, unpacked
+	maxOutput = 25 << 20 // bytes of all that is in it, unpacked
 	maxFiles  = 100      // parts, and files of archives
 	maxParts  = 10       // levels
 )
