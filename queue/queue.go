@@ -19,6 +19,7 @@ const (
 	defaultPerDest     = 8
 	defaultDelayNotice = 4 * time.Hour
 	defaultGrace       = 10 * time.Second
+	defaultPatience    = 10 * time.Second
 )
 
 // Limits of the scheduler.
@@ -30,6 +31,7 @@ const (
 	maxSleep    = time.Minute      // before the store is asked again: the feed is but a hint
 	retryStore  = 2 * time.Second  // after the store failed
 	feedBuffer  = 64
+	maxStalled  = 8      // workers that wait for a peer beside each of Workers
 	maxFailing  = 10_000 // destinations remembered as not answering
 )
 
@@ -52,7 +54,10 @@ type Options struct {
 	// late; 0 for 4 hours, negative for never.
 	DelayNotice time.Duration
 	Workers     int // messages under way at once; 0 for 32
-	PerDest     int // of these at one destination, at most; 0 for 8
+	// Patience is when an attempt no longer counts among Workers, since its peer
+	// lets it wait; 0 for 10 seconds.
+	Patience time.Duration
+	PerDest  int // of these at one destination, at most; 0 for 8
 	// SuppressAfter is how often an address may be refused for good until
 	// nothing is sent to it for SuppressFor; 0 is never.
 	SuppressAfter int
@@ -94,6 +99,9 @@ func New(o Options) *Queue {
 	}
 	if o.Grace <= 0 {
 		o.Grace = defaultGrace
+	}
+	if o.Patience <= 0 {
+		o.Patience = defaultPatience
 	}
 	if o.Log == nil {
 		o.Log = maillog.Discard()

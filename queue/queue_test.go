@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -151,6 +152,70 @@ func TestDeadDestinationDelaysNobody(t *testing.T) {
 		t.Errorf("%d attempts to connect", n)
 	}
 	t.Logf("%v in all, %d connections tried", time.Since(start), dials.Load())
+}
+
+// TestSilentDestinationsDelayNobody: more hosts let us wait than there are
+// workers, and none was known to.
+func TestSilentDestinationsDelayNobody(t *testing.T) {
+	const silent = 12
+	s := smtpctest.New(t, smtpctest.Options{})
+	var dials atomic.Int64
+	answer := make(chan struct{})
+	r := newRig(t, s, func(r *rig) {
+		r.opts.Workers, r.opts.Patience = 2, 20*time.Millisecond
+		r.client.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if !strings.HasPrefix(addr, "127.0.0.9:") {
+				return (&net.Dialer{}).DialContext(ctx, network, addr)
+			}
+			dials.Add(1)
+			<-answer
+			return nil, context.DeadlineExceeded
+		}
+	})
+	for i := range silent {
+		r.send(nil, fmt.Sprintf("x@d%d.dead.test", i))
+	}
+	r.send(nil, "bob@b.test")
+	r.run()
+	s.Wait(t, 1)
+	r.until("all are tried", func() bool { return dials.Load() == silent })
+	close(answer)
+	r.until("outcomes are written", func() bool {
+		return !slices.ContainsFunc(r.queued(), func(q store.OutRcpt) bool { return q.Tries == 0 })
+	})
+	// Nothing is left of it in the scheduler: they may all be tried again.
+	r.clock.add(schedule[0] * 2)
+	r.send(nil, "carol@b.test")
+	s.Wait(t, 2)
+	r.until("all are tried again", func() bool { return dials.Load() >= 2*silent })
+}
+
+func TestPlacesOfWorkersThatWait(t *testing.T) {
+	s := &scheduler{q: &Queue{o: Options{Workers: 2, PerDest: 8}}, dests: map[string]*destState{}}
+	begin := func(dest string) {
+		s.dests[dest] = &destState{running: 1}
+		s.busy++
+	}
+	for i := range 2 + 2*maxStalled {
+		dest := fmt.Sprint(i)
+		if !s.mayStart(dest) {
+			t.Fatalf("number %d may not start", i)
+		}
+		begin(dest)
+		s.take(event{dest, stalls})
+	}
+	if s.mayStart("more") {
+		t.Error("there is no end")
+	}
+	for i := range 2 + 2*maxStalled {
+		dest := fmt.Sprint(i)
+		s.take(event{dest, moves})
+		s.take(event{dest, failed})
+		s.take(event{dest, done})
+	}
+	if s.busy != 0 || s.stalled != 0 || s.doubted != 0 {
+		t.Errorf("left over: %d busy, %d stalled, %d doubted", s.busy, s.stalled, s.doubted)
+	}
 }
 
 // What waits at a dead destination is not touched, but its senders are told

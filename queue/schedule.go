@@ -16,6 +16,8 @@ const (
 	failed                   // it could not be spoken with
 	went                     // it has taken a message
 	pushed                   // it wants less at once
+	stalls                   // an attempt takes long
+	moves                    // it has ended
 	done                     // the worker has ended
 )
 
@@ -27,6 +29,7 @@ type event struct {
 // destState is what the scheduler remembers of a destination.
 type destState struct {
 	running int
+	stalled int  // of these, in an attempt that takes long
 	good    bool // a worker that runs has reached it
 	failing bool // the last contact failed
 
@@ -39,6 +42,10 @@ type destState struct {
 // with each message that it takes; once it has pushed back, one more after
 // this many messages for each connection.
 const calmFor = 20
+
+// doubted tells whether it holds a worker's place though its last contact
+// failed.
+func (d *destState) doubted() bool { return d.failing && d.running > d.stalled }
 
 // went notes that the destination has taken a message.
 func (d *destState) went(most int) {
@@ -59,7 +66,8 @@ type scheduler struct {
 	q       *Queue
 	dests   map[string]*destState
 	busy    int // workers that run
-	doubted int // of these, at destinations that fail
+	stalled int // of these, in attempts that take long
+	doubted int // destinations that fail, and hold a place
 	events  chan event
 }
 
@@ -104,8 +112,8 @@ func drain(c <-chan store.Change) {
 // dispatch gives workers to destinations that have mail due and returns how
 // long there is nothing to do unless something happens.
 func (s *scheduler) dispatch(ctx, work context.Context) time.Duration {
-	if s.busy >= s.q.o.Workers || ctx.Err() != nil {
-		return maxSleep // a worker's end wakes us
+	if s.full() || ctx.Err() != nil {
+		return maxSleep // a worker's end, or that it waits, wakes us
 	}
 	now := s.q.o.Now()
 	// Destinations that may not start now can stand first; look beyond them.
@@ -127,11 +135,18 @@ func (s *scheduler) dispatch(ctx, work context.Context) time.Duration {
 	return min(max(next.Sub(now), time.Millisecond), maxSleep)
 }
 
+// full tells whether all places are taken. A worker whose peer lets it wait
+// gives up its place until that has ended, so that silent servers, however many
+// there are, stop nobody else's mail; what waits so is bounded for its memory.
+func (s *scheduler) full() bool {
+	return s.busy-min(s.stalled, maxStalled*s.q.o.Workers) >= s.q.o.Workers
+}
+
 // mayStart tells whether a destination may have one more worker. Until it has
 // been reached it has one, so that a dead one holds no more; and the dead
 // ones together leave half of the workers to others.
 func (s *scheduler) mayStart(dest string) bool {
-	if s.busy >= s.q.o.Workers {
+	if s.full() {
 		return false
 	}
 	d := s.dests[dest]
@@ -151,41 +166,50 @@ func (s *scheduler) start(ctx, work context.Context, due store.Dest) {
 		d = &destState{}
 		s.dests[dest] = d
 	}
-	if d.failing && d.running == 0 {
-		s.doubted++
-	}
-	d.running++
+	s.change(d, func() { d.running++ })
 	s.busy++
 	w := &worker{q: s.q, dest: dest, fails: due.Fails, tell: func(k eventKind) { s.events <- event{dest, k} }}
 	go w.run(ctx, work)
 }
 
+// change changes d, and counts whether it is doubted.
+func (s *scheduler) change(d *destState, f func()) {
+	was := d.doubted()
+	f()
+	switch is := d.doubted(); {
+	case is && !was:
+		s.doubted++
+	case was && !is:
+		s.doubted--
+	}
+}
+
 // take notes what a worker tells.
 func (s *scheduler) take(e event) {
 	d := s.dests[e.dest]
-	was := d.failing && d.running > 0
-	switch e.kind {
-	case reached:
-		d.good, d.failing = true, false
-		d.limit = max(d.limit, 1)
-	case failed:
-		d.good, d.failing = false, true
-	case went:
-		d.went(s.q.o.PerDest)
-	case pushed:
-		d.pushed()
-	case done:
-		d.running--
-		s.busy--
-		d.good = d.good && d.running > 0
-	}
-	if is := d.failing && d.running > 0; is != was {
-		if is {
-			s.doubted++
-		} else {
-			s.doubted--
+	s.change(d, func() {
+		switch e.kind {
+		case reached:
+			d.good, d.failing = true, false
+			d.limit = max(d.limit, 1)
+		case failed:
+			d.good, d.failing = false, true
+		case went:
+			d.went(s.q.o.PerDest)
+		case pushed:
+			d.pushed()
+		case stalls:
+			d.stalled++
+			s.stalled++
+		case moves:
+			d.stalled--
+			s.stalled--
+		case done:
+			d.running--
+			s.busy--
+			d.good = d.good && d.running > 0
 		}
-	}
+	})
 	if d.running == 0 && (!d.failing && !d.wasOff || len(s.dests) > maxFailing) {
 		delete(s.dests, e.dest)
 	}

@@ -335,7 +335,7 @@ func (w *worker) send(work context.Context, r *result, c *store.Content) []smtpc
 		return outcomes
 	}
 	began := w.q.o.Now()
-	res := w.session.Send(ctx, sm)
+	res := w.hand(ctx, sm)
 	event := attempted(m, open, res, began, w.q.o.Now())
 	r.attempt = &event
 	settled := false
@@ -357,6 +357,22 @@ func (w *worker) send(work context.Context, r *result, c *store.Content) []smtpc
 		w.answered(work, res.Outcomes)
 	}
 	return outcomes
+}
+
+// hand hands the message over, and tells the scheduler if that takes long.
+func (w *worker) hand(ctx context.Context, m *smtpc.Message) *smtpc.Result {
+	told := make(chan struct{})
+	late := time.AfterFunc(w.q.o.Patience, func() {
+		w.tell(stalls)
+		close(told)
+	})
+	defer func() {
+		if !late.Stop() {
+			<-told
+			w.tell(moves)
+		}
+	}()
+	return w.session.Send(ctx, m)
 }
 
 // route has the session go the way that m's sender and destination take, and
