@@ -17,6 +17,10 @@ import (
 const (
 	defaultExpire      = 5 * 24 * time.Hour // RFC 5321 §4.5.4.1: at least 4 to 5 days
 	defaultMaxReceived = 50                 // RFC 5321 §6.3: a large threshold
+	// maxPasses is how often a message may have been here. A list whose members
+	// lead back to it doubles its mail each time round: 50 hops of that are too
+	// many by far.
+	maxPasses = 6
 )
 
 // Options are the settings of a Deliverer. Store and Hostname are needed.
@@ -139,7 +143,7 @@ func (d *Deliverer) prepare(ctx context.Context, m *Message) (*store.Acceptance,
 	if err != nil {
 		return nil, nil, err
 	}
-	if head.count("Received") > d.o.MaxReceived {
+	if all, ours := head.received(d.o.Hostname); all > d.o.MaxReceived || ours > maxPasses {
 		return nil, nil, ErrLoop
 	}
 	if m.Submission && m.Peer.Account != nil {

@@ -341,6 +341,19 @@ func TestLoop(t *testing.T) {
 	received := "received: from x by y; Mon, 1 Jan 2024 00:00:00 +0000\r\n"
 	_, err := s.Accept(t.Context(), message(strings.Repeat(received, 3)+"\r\n"+received, "bob@b.test"))
 	s.must(err)
+	// A list that leads back to itself doubles its mail with each time round.
+	s = newSite(t, Options{})
+	for i, c := range []struct {
+		by    string
+		times int
+		loop  bool
+	}{{"mx.b.test", maxPasses, false}, {"MX.b.test", maxPasses + 1, true}, {"mx.far.test", 40, false}} {
+		passed := strings.Repeat("Received: from by by x\r\n\tby "+c.by+" with ESMTPS (TLS 1.3);\r\n\tMon, 1 Jan 2024 00:00:00 +0000\r\n", c.times)
+		if _, err := s.Accept(t.Context(), message(passed+"\r\n", "bob@b.test")); errors.Is(err, ErrLoop) != c.loop {
+			t.Errorf("%d: %d times by %s: %v", i, c.times, c.by, err)
+		}
+	}
+	s = newSite(t, Options{MaxReceived: 3})
 	// However far down in a long header.
 	text := strings.Repeat("X-Filler: "+strings.Repeat("y", 200)+"\r\n", 400) + strings.Repeat(received, 4)
 	if _, err := s.Accept(t.Context(), message(text, "bob@b.test")); !errors.Is(err, ErrLoop) {

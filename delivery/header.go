@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"iter"
+	"strings"
 
 	"postrider/mail"
 	"postrider/store"
@@ -59,6 +60,25 @@ func (h *header) count(name string) int {
 		}
 	}
 	return n
+}
+
+// received counts the servers that the message has been through, and how often
+// that was host (RFC 5321 §4.4).
+func (h *header) received(host string) (all, by int) {
+	for f := range h.fields() {
+		if !f.Is("Received") {
+			continue
+		}
+		all++
+		words := strings.Fields(f.Value())
+		for i, w := range words[:max(len(words)-1, 0)] {
+			if strings.EqualFold(w, "by") && strings.EqualFold(strings.TrimRight(words[i+1], ";"), host) {
+				by++
+				break
+			}
+		}
+	}
+	return all, by
 }
 
 // ranges returns where the fields lie that which chooses, neighbours joined.

@@ -343,5 +343,10 @@ func runQueueAct(c *cli, f *flags, args []string, action string) error {
 		Action string `json:"action"`
 		Rcpts  int    `json:"recipients"`
 	}{action, n}
-	return c.print(*asJSON, result, func(w io.Writer) { fmt.Fprintf(w, "%s: %d\n", action, n) })
+	return c.print(*asJSON, result, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %d\n", action, n)
+		if n == 0 && len(in.IDs) > 0 {
+			fmt.Fprintln(w, "It is being sent now, or is so already.")
+		}
+	})
 }
