@@ -220,7 +220,7 @@ func (s *session) cmdRename(d *wire.Decoder) error {
 	if err := d.Err(); err != nil {
 		return err
 	}
-	p, err := s.permitted(from, store.RightDelete, "rename")
+	p, err := s.toRename(from)
 	if err != nil {
 		return err
 	}
@@ -233,6 +233,9 @@ func (s *session) cmdRename(d *wire.Decoder) error {
 	}
 	err = s.srv.o.Store.Rename(s.ctx(), owner, p.own, own)
 	switch {
+	case err == nil && p.ID.N == 0:
+		s.tellName(listed, p.Name, `\NonExistent`)
+		return nil
 	case err == nil:
 		s.tellName(listed, p.Name, "")
 		return nil
@@ -240,6 +243,22 @@ func (s *session) cmdRename(d *wire.Decoder) error {
 		return errName
 	}
 	return s.wireError(err, "rename")
+}
+
+// toRename finds what RENAME is to rename: a mailbox, or a name of the client's
+// own that may only have children, and then has no number.
+func (s *session) toRename(name string) (place, error) {
+	p, err := s.permitted(name, store.RightDelete, "rename")
+	if err == nil {
+		return p, nil
+	}
+	owner, own, listed, locateErr := s.locate(name)
+	if locateErr != nil || owner != s.account() {
+		return p, err
+	}
+	p = place{own: own}
+	p.ID.Account, p.Name = owner, listed
+	return p, nil
 }
 
 // cmdSubscribe answers SUBSCRIBE and UNSUBSCRIBE. Names need no mailbox (RFC

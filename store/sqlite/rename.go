@@ -1,13 +1,16 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"strings"
 
 	"postrider/store"
 )
 
-// Rename renames a mailbox and its children.
+// Rename renames a mailbox and its children. There need be only children.
 func (e *Engine) Rename(ctx context.Context, a store.AccountID, from, to string) error {
 	from, err := cleanName("rename", from)
 	if err != nil {
@@ -20,17 +23,18 @@ func (e *Engine) Rename(ctx context.Context, a store.AccountID, from, to string)
 		return store.Errorf(store.Invalid, "rename", "%q cannot go below itself", from)
 	}
 	return e.write(ctx, "rename", func(t *tx) error {
+		if to == from {
+			_, err := mailboxByName(t, a, from)
+			return cmp.Or(err, store.Errorf(store.Exists, "rename", "mailbox %q", to))
+		}
+		if from != store.Inbox {
+			return renameTree(t, a, from, to)
+		}
 		m, err := mailboxByName(t, a, from)
 		if err != nil {
 			return err
 		}
-		if to == from {
-			return store.Errorf(store.Exists, "rename", "mailbox %q", to)
-		}
-		if from == store.Inbox {
-			return renameInbox(t, m, to)
-		}
-		return renameTree(t, a, from, to)
+		return renameInbox(t, m, to)
 	})
 }
 
@@ -53,7 +57,7 @@ func renameInbox(t *tx, inbox store.Mailbox, to string) error {
 }
 
 // renameTree gives a mailbox and its children new names. None of these may be
-// in use.
+// in use, nor that of a name that has only children.
 func renameTree(t *tx, a store.AccountID, from, to string) error {
 	var tree []store.Mailbox
 	below := from + string(store.Delimiter)
@@ -67,6 +71,12 @@ func renameTree(t *tx, a store.AccountID, from, to string) error {
 		})
 	if err != nil {
 		return err
+	}
+	if len(tree) == 0 {
+		return sql.ErrNoRows
+	}
+	if _, err := mailboxByName(t, a, to); tree[0].Name != from && !errors.Is(err, sql.ErrNoRows) {
+		return cmp.Or(err, store.Errorf(store.Exists, "rename", "mailbox %q", to))
 	}
 	modseq, err := bumpAccount(t, int64(a), 0, 0)
 	if err != nil {

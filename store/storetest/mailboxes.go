@@ -103,6 +103,13 @@ func renameMailboxes(s *suite) {
 	s.equal("the name in a delta", s.a.changes(work.ID, work.ModSeq).Mailbox.Name, "Old/Job")
 	_, err := s.a.Mailbox(s.ctx, s.alice.ID, "Work")
 	s.kind(err, store.NotFound)
+
+	s.kind(s.a.Rename(s.ctx, s.alice.ID, "Old", "Workshop"), store.Exists) // though nothing is in its way
+	s.kind(s.a.Rename(s.ctx, s.alice.ID, "Old", "Old"), store.NotFound)
+	s.ok(s.a.Rename(s.ctx, s.alice.ID, "Old", "New"))
+	s.equal("names", s.a.names(s.alice),
+		"[Archive Drafts INBOX Junk New/Job New/Job/A New/Job/A/B Play/A Sent Trash Workshop]")
+	s.kind(s.a.Rename(s.ctx, s.alice.ID, "Old", "New2"), store.NotFound)
 }
 
 func renameInbox(s *suite) {
