@@ -16,6 +16,12 @@ import (
 // unixPrefix marks a listen address that is a path.
 const unixPrefix = "unix:"
 
+// What every server must take at least (RFC 5321 §4.5.3.1.7, §4.5.3.1.8).
+const (
+	minMessageBytes = 64 << 10
+	minRecipients   = 100
+)
+
 // problem is what is wrong with the value of a key, and what to write there.
 // Where two keys do not go together, the other one may be the one that was
 // set.
@@ -171,10 +177,10 @@ func (c *Config) checkChecks() *problem {
 func (c *Config) checkLimits() *problem {
 	l := &c.Limits
 	switch {
-	case l.MessageBytes <= 0:
-		return problemf("limits.message_bytes", `a message needs some room; write a size such as "50MB"`)
-	case l.Recipients < 1:
-		return problemf("limits.recipients", "%d is too few; RFC 5321 asks for 100 at least", l.Recipients)
+	case l.MessageBytes < minMessageBytes:
+		return problemf("limits.message_bytes", `%v is too little; RFC 5321 asks for %v at least, write a size such as "50MB"`, l.MessageBytes, Size(minMessageBytes))
+	case l.Recipients < minRecipients:
+		return problemf("limits.recipients", "%d is too few; RFC 5321 asks for %d at least", l.Recipients, minRecipients)
 	case l.Received < 2:
 		return problemf("limits.received", "%d hops are too few for any mail; write 50", l.Received)
 	case l.Connections < 0:
@@ -203,6 +209,9 @@ func (c *Config) checkQueue() *problem {
 	}
 	if (q.SmarthostUser == "") != (q.SmarthostPassword == "") {
 		return &problem{"queue.smarthost_user", "smarthost_user and smarthost_password belong together; give both or neither", "queue.smarthost_password"}
+	}
+	if q.SmarthostUser != "" && q.Smarthost == "" {
+		return &problem{"queue.smarthost_user", "there is no smarthost to log in to", "queue.smarthost_password"}
 	}
 	if _, ok := smarthostTLS(q.SmarthostTLS); !ok {
 		return problemf("queue.smarthost_tls", `%q is no way; write "starttls", "tls", "opportunistic" or "none"`, q.SmarthostTLS)

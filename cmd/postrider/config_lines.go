@@ -53,6 +53,17 @@ func plainKey(s string) string {
 	return strings.Join(parts, ".")
 }
 
+// orMaybe ends a complaint of a name that is not among names with the one that
+// s may be a slip of, as format has it, or with where else to look if none is
+// at all alike.
+func orMaybe(s string, names []string, format, otherwise string) string {
+	best := nearest(s, names)
+	if 2*distance(s, best) > max(len(s), len(best)) {
+		return otherwise
+	}
+	return fmt.Sprintf("; did you mean "+format+"?", best)
+}
+
 // nearest returns the name that takes the fewest edits to become s.
 func nearest(s string, names []string) string {
 	best, cost := "", 1<<30

@@ -20,6 +20,7 @@ const (
 	envAccounts     = envPrefix + "ACCOUNTS"      // address:password, separated by commas
 	envAccountsFile = envPrefix + "ACCOUNTS_FILE" // a file with one address:password a line
 	systemConfig    = "/etc/postrider/config.toml"
+	seeExample      = "; config.toml.example lists all that there are"
 )
 
 // Load reads the configuration: defaults, then the file unless path is empty,
@@ -176,9 +177,9 @@ func (f *fileLoader) table(t map[string]any, where, prefix string, names []strin
 				return err
 			}
 		case !known && isTable && prefix == "":
-			return fmt.Errorf("%s: there is no section [%s]; did you mean [%s]?", f.at(where+key), key, nearest(key, sections(names)))
+			return fmt.Errorf("%s: there is no section [%s]%s", f.at(where+key), key, orMaybe(key, sections(names), "[%s]", seeExample))
 		case !known:
-			return fmt.Errorf("%s: there is no key %q; did you mean %q?", f.at(where+key), key, nearest(key, names))
+			return fmt.Errorf("%s: there is no key %q%s", f.at(where+key), key, orMaybe(key, names, "%q", seeExample))
 		default:
 			if err := assign(field, value); err != nil {
 				return fmt.Errorf("%s: %s: %w", f.at(where+key), key, err)
@@ -191,7 +192,7 @@ func (f *fileLoader) table(t map[string]any, where, prefix string, names []strin
 
 // sections lists the sections that keys are in.
 func sections(names []string) []string {
-	out := []string{"account", "route"}
+	out := []string{"[account]", "[route]"} // lists: their heads stand in two brackets
 	for _, n := range names {
 		if section, _, ok := strings.Cut(n, "."); ok && !slices.Contains(out, section) {
 			out = append(out, section)
@@ -288,10 +289,10 @@ func loadEnv(c *Config, environ []string, o origins) error {
 	names, fields := keysOf(reflect.ValueOf(c).Elem(), "")
 	names = slices.DeleteFunc(names, func(n string) bool { return n == "account" || n == "route" })
 	byVar := map[string]string{}
-	vars := []string{envAccounts, envAccountsFile, envConfig}
+	vars := []string{"ACCOUNTS", "ACCOUNTS_FILE", "CONFIG"} // without the prefix
 	for _, n := range names {
-		v := envPrefix + strings.ToUpper(strings.ReplaceAll(n, ".", "_"))
-		byVar[v] = n
+		v := strings.ToUpper(strings.ReplaceAll(n, ".", "_"))
+		byVar[envPrefix+v] = n
 		vars = append(vars, v)
 	}
 	for _, e := range environ {
@@ -314,7 +315,7 @@ func loadEnv(c *Config, environ []string, o origins) error {
 			o[key] = name
 		case foreignEnv.MatchString(name):
 		default:
-			err = fmt.Errorf("there is no such setting; did you mean %s?", nearest(name, vars))
+			err = fmt.Errorf("there is no such setting%s", orMaybe(strings.TrimPrefix(name, envPrefix), vars, envPrefix+"%s", seeExample))
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,12 +35,10 @@ func (c *Config) checkMTASTS() *problem {
 
 func (c *Config) checkACME() *problem {
 	a := &c.ACME
-	if a.Directory == "" {
-		return nil
+	if p := a.checkValues(); p != nil || a.Directory == "" {
+		return p
 	}
 	u, err := url.Parse(a.Directory)
-	_, keyErr := a.key()
-	_, dnsKeyErr := base64.StdEncoding.DecodeString(a.DNSKey)
 	switch {
 	case err != nil || u.Scheme != "https" || u.Host == "":
 		return problemf("acme.directory", `%q is no HTTPS address; write "https://acme-v02.api.letsencrypt.org/directory"`, a.Directory)
@@ -53,12 +52,26 @@ func (c *Config) checkACME() *problem {
 		return problemf("acme.challenge", `tls-alpn-01 is asked for at port 443; add http.listen_tls = [":443"]`)
 	case a.Challenge == "dns-01" && a.DNSServer == "":
 		return problemf("acme.challenge", `dns-01 needs a name server; add dns_server = "192.0.2.53:53" and its key`)
-	case a.Challenge != "http-01" && a.Challenge != "tls-alpn-01" && a.Challenge != "dns-01":
+	}
+	return nil
+}
+
+// checkValues looks at each key by itself, also while no authority is asked.
+func (a *ACMEConfig) checkValues() *problem {
+	_, keyErr := a.key()
+	_, dnsKeyErr := base64.StdEncoding.DecodeString(a.DNSKey)
+	switch {
+	case !slices.Contains([]string{"http-01", "tls-alpn-01", "dns-01"}, a.Challenge):
 		return problemf("acme.challenge", `%q is no challenge; write "http-01", "tls-alpn-01" or "dns-01"`, a.Challenge)
 	case (a.KeyID == "") != (a.Key == "") || keyErr != nil:
 		return problemf("acme.key", "key_id and key belong together, and the key is base64 as the authority shows it")
 	case (a.DNSKeyName == "") != (a.DNSKey == "") || dnsKeyErr != nil:
 		return problemf("acme.dns_key", "dns_key_name and dns_key belong together, and the key is base64 as the name server's file has it")
+	}
+	if a.Contact != "" {
+		if _, err := mail.ParseAddress(a.Contact); err != nil {
+			return problemf("acme.contact", `%q is no address; write one such as "postmaster@example.org"`, a.Contact)
+		}
 	}
 	if a.DNSServer != "" {
 		if _, err := netip.ParseAddrPort(a.DNSServer); err != nil {

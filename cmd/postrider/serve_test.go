@@ -292,7 +292,7 @@ func TestReload(t *testing.T) {
 	syscall.Kill(pid, syscall.SIGHUP)
 	waitFor(t, "the complaint", func() bool { return log.has("there is no section [nonsense]") })
 
-	text := fmt.Sprintf("%s\n[[account]]\naddress = \"new@a.test\"\npassword = %q\n[tls]\ncertificate = %q\nkey = %q\n[limits]\nrecipients = 7\n", config, password, cert, key)
+	text := fmt.Sprintf("%s\n[[account]]\naddress = \"new@a.test\"\npassword = %q\n[tls]\ncertificate = %q\nkey = %q\n[limits]\nrecipients = 107\n", config, password, cert, key)
 	write(c.ConfigFile(), []byte(text))
 	syscall.Kill(pid, syscall.SIGHUP)
 	waitFor(t, "the reload", func() bool { return log.has(`"msg":"reloaded"`) })
