@@ -222,7 +222,7 @@ func TestSummarise(t *testing.T) {
 	}
 	var b strings.Builder
 	Summarise(&b, []*Report{r, r})
-	want := "a.test, 2026-11-22 to 2026-11-22, as 1 servers report: 10 messages were proved to be the domain's, 18 were not.\n" +
+	want := "a.test, 2026-11-22 to 2026-11-22, as 1 server reports: 10 messages were proved to be the domain's, 18 were not.\n" +
 		"      14 from 192.0.2.2: filed as junk; signed by list.test, which is not aligned: a service that sends for you needs a key of yours\n" +
 		"       4 from 192.0.2.3: refused; nothing shows that it is yours: a server that you forgot, or somebody else\n"
 	if b.String() != want {

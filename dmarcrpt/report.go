@@ -217,8 +217,12 @@ func Summarise(w io.Writer, reports []*Report) error {
 	}
 	for _, domain := range sorted(totals) {
 		t := totals[domain]
-		fmt.Fprintf(w, "%s, %s to %s, as %d servers report: %d messages were proved to be the domain's, %d were not.\n", show(domain),
-			day(t.begin), day(t.end), len(t.orgs), t.passed, t.failed)
+		who := fmt.Sprintf("%d servers report", len(t.orgs))
+		if len(t.orgs) == 1 {
+			who = "1 server reports"
+		}
+		fmt.Fprintf(w, "%s, %s to %s, as %s: %d messages were proved to be the domain's, %d were not.\n", show(domain),
+			day(t.begin), day(t.end), who, t.passed, t.failed)
 		var sources []source
 		for s, n := range failing {
 			if s.domain == domain {

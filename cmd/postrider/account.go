@@ -20,7 +20,7 @@ import (
 const maxPasswordBytes = 1024
 
 func accountCommand() command {
-	return command{name: "account", summary: "look after accounts", sub: []command{
+	return command{name: "account", summary: "Look after accounts.", sub: []command{
 		{name: "add", args: "ADDRESS [--quota 5G] [--messages N] [--admin]", run: runAccountAdd,
 			summary: "Make an account.\nThe password is read from standard input, or asked for on a terminal."},
 		{name: "list", args: "[--json]", run: runAccountList, summary: "List the accounts."},
@@ -153,7 +153,7 @@ func runAccountAdd(c *cli, f *flags, args []string) error {
 	var in accountArgs
 	var quota Size
 	f.TextVar(&quota, "quota", Size(0), "limit of what the account may hold; `SIZE` such as 5G, 0 is no limit")
-	f.Int64Var(&in.QuotaCount, "messages", 0, "limit of how many messages the account may hold, `N`; 0 is no limit")
+	countVar(f, &in.QuotaCount, "messages", "limit of how many messages the account may hold, `N`; 0 is no limit")
 	f.BoolVar(&in.Admin, "admin", false, "the account may administer this server")
 	address, err := oneArg(f, args, "the address")
 	if err != nil {
@@ -179,7 +179,8 @@ func runAccountPasswd(c *cli, f *flags, args []string) error {
 }
 
 func runAccountQuota(c *cli, f *flags, args []string) error {
-	messages := f.Int64("messages", -1, "limit of how many messages the account may hold, `N`; 0 is no limit, without this it stays")
+	in := accountArgs{QuotaCount: -1}
+	countVar(f, &in.QuotaCount, "messages", "limit of how many messages the account may hold, `N`; 0 is no limit, without this it stays")
 	args, err := f.parse(args)
 	if err != nil {
 		return err
@@ -191,7 +192,8 @@ func runAccountQuota(c *cli, f *flags, args []string) error {
 	if err := quota.UnmarshalText([]byte(args[1])); err != nil {
 		return usageError{err.Error()}
 	}
-	return c.do(f, "account.quota", accountArgs{Address: args[0], Quota: int64(quota), QuotaCount: *messages}, nil, nil)
+	in.Address, in.Quota = args[0], int64(quota)
+	return c.do(f, "account.quota", in, nil, nil)
 }
 
 func runAccountSwitch(c *cli, f *flags, args []string, disabled bool) error {

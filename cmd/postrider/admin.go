@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -88,9 +89,18 @@ func openStore(cfg *Config, log *slog.Logger) (*store.Store, error) {
 	dir := cfg.DataDir
 	e, err := sqlite.Open(dir, sqlite.Options{Log: log, Owner: true, KeepJourneys: keep})
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the store in %s: %w", dir, err)
+		return nil, fmt.Errorf("cannot open the store in %s: %w", dir, cause(err))
 	}
 	return store.New(e, store.Options{}), nil
+}
+
+// cause is an error of the store without the operation and the kind, which
+// tell an operator nothing.
+func cause(err error) error {
+	if e := (*store.Error)(nil); errors.As(err, &e) && e.Err != nil {
+		return e.Err
+	}
+	return err
 }
 
 // openAdmin opens what operations need without a server.

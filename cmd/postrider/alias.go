@@ -11,7 +11,7 @@ import (
 )
 
 func aliasCommand() command {
-	return command{name: "alias", summary: "look after aliases", sub: []command{
+	return command{name: "alias", summary: "Look after aliases.", sub: []command{
 		{name: "add", args: "ADDRESS TARGET…", run: runAliasAdd,
 			summary: "Send mail for ADDRESS on to the targets, here or elsewhere, in place of those before.\n" +
 				"@example.org stands for every address of the domain that is neither account nor alias."},

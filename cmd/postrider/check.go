@@ -75,10 +75,19 @@ func runCheck(c *cli, f *flags, args []string) error {
 	if err := f.parseFlags(args); err != nil {
 		return err
 	}
+	if *quick && *repair {
+		return usagef("--quick and --repair do not go together")
+	}
+	cfg, err := f.load(c)
+	if err != nil {
+		return err
+	}
+	if there, err := sqlite.Exists(cfg.DataDir); err == nil && !there {
+		return fmt.Errorf("there is no store in %s, which has no database; start the server once, or name another directory with --config or --data", cfg.DataDir)
+	}
 	var repaired *repairResult
 	if *repair {
-		var err error
-		if repaired, err = c.repairStore(f); err != nil {
+		if repaired, err = repairStore(cfg); err != nil {
 			return err
 		}
 	}
@@ -88,7 +97,7 @@ func runCheck(c *cli, f *flags, args []string) error {
 		c.tell = progress.draw
 	}
 	var res checkResult
-	err := c.do(f, "check", checkArgs{*quick}, nil, &res)
+	err = c.do(f, "check", checkArgs{*quick}, nil, &res)
 	progress.clear()
 	if err != nil {
 		return err
@@ -129,11 +138,7 @@ func (res *checkResult) write(w io.Writer) {
 }
 
 // repairStore repairs the store under its lock.
-func (c *cli) repairStore(f *flags) (*repairResult, error) {
-	cfg, err := f.load(c)
-	if err != nil {
-		return nil, err
-	}
+func repairStore(cfg *Config) (*repairResult, error) {
 	if err := actAsOwner(cfg.DataDir); err != nil {
 		return nil, err
 	}
@@ -144,22 +149,15 @@ func (c *cli) repairStore(f *flags) (*repairResult, error) {
 	defer lock.release()
 	done, err := sqlite.Repair(cfg.DataDir, time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("cannot repair the store in %s, nothing was changed: %w", cfg.DataDir, err)
+		return nil, fmt.Errorf("cannot repair the store in %s, nothing was changed: %w", cfg.DataDir, cause(err))
 	}
 	if err := os.RemoveAll(searchDir(cfg.DataDir)); err != nil { // it is of the old database, and is made anew
 		return nil, fmt.Errorf("the store is repaired; remove the old search index by hand: %w", err)
-	}
-	// It is made anew of what is there now.
-	if err := os.RemoveAll(searchDir(cfg.DataDir)); err != nil {
-		return nil, err
 	}
 	return &repairResult{Kept: done.Messages, Lost: done.Lost, Notes: append([]string{}, done.Notes...), Old: done.Old, Aside: done.Aside}, nil
 }
 
 // count is a number of things for people.
 func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
+	return fmt.Sprintf("%d %s", n, plural(n, thing))
 }

@@ -31,6 +31,7 @@ func devCommand() command {
 func runDev(c *cli, f *flags, args []string) (err error) {
 	domain := f.String("domain", "localhost", "`DOMAIN` that is there from the start")
 	listen := f.String("listen", "127.0.0.1", "`ADDRESS` to listen on")
+	f.Lookup("data").Usage = "directory `DIR` where the mail stays"
 	if err := f.parseFlags(args); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 func domainCommand() command {
-	return command{name: "domain", summary: "look after the domains whose mail is taken here", sub: []command{
+	return command{name: "domain", summary: "Look after the domains whose mail is taken here.", sub: []command{
 		{name: "add", args: "DOMAIN", run: runDomainAdd, summary: "Take mail for a domain, and make the keys that sign its mail.\n" +
 			"postrider domain dns prints what to publish."},
 		{name: "list", args: "[--json]", run: runDomainList, summary: "List the domains."},

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -132,7 +133,7 @@ func (c *cli) dispatch(name string, table []command, shared *flags, args []strin
 	for i, cmd := range table {
 		names[i] = cmd.name
 	}
-	return name, usagef("there is no command %q; did you mean %q?", args[0], nearest(args[0], names))
+	return name, usagef("there is no command %q%s", args[0], orMaybe(args[0], names, "%q", ""))
 }
 
 func (c *cli) printTable(name string, table []command) {
@@ -156,8 +157,10 @@ type flags struct {
 }
 
 func (f *flags) register(fs *flag.FlagSet) {
-	fs.StringVar(&f.config, "config", f.config, "configuration `FILE` (default $POSTRIDER_CONFIG, then "+systemConfig+" if it is there)")
-	fs.StringVar(&f.data, "data", f.data, "data directory `DIR`, instead of the configured one")
+	config, data := f.config, f.data // those before the command's name hold, too
+	fs.StringVar(&f.config, "config", "", "configuration `FILE` (default $POSTRIDER_CONFIG, then "+systemConfig+" if it is there)")
+	fs.StringVar(&f.data, "data", "", "data directory `DIR`, instead of the configured one")
+	f.config, f.data = config, data
 }
 
 // begin makes the flag set of one command.
@@ -193,6 +196,18 @@ func (f *flags) parse(args []string) ([]string, error) {
 	}
 }
 
+// countVar defines a flag for a number of things, 0 or more.
+func countVar[T int | int64](f *flags, p *T, name, usage string) {
+	f.Func(name, usage, func(s string) error {
+		n, err := strconv.ParseUint(s, 10, 31)
+		if err != nil {
+			return errors.New("it is no number from 0 on")
+		}
+		*p = T(n)
+		return nil
+	})
+}
+
 // parseFlags reads the flags of a command that takes nothing else.
 func (f *flags) parseFlags(args []string) error {
 	rest, err := f.parse(args)
@@ -211,7 +226,14 @@ func (f *flags) help() {
 			return
 		}
 		value, usage := flag.UnquoteUsage(fl)
-		fmt.Fprintf(w, title+"  --%s\t%s\n", strings.TrimSpace(fl.Name+" "+value), usage)
+		if d := fl.DefValue; d != "" && d != "0" && d != "false" {
+			usage += " (default " + d + ")"
+		}
+		dashes := "--"
+		if len(fl.Name) == 1 {
+			dashes = "-"
+		}
+		fmt.Fprintf(w, title+"  %s%s\t%s\n", dashes, strings.TrimSpace(fl.Name+" "+value), usage)
 		title = ""
 	})
 	w.Flush()

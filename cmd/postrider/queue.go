@@ -21,7 +21,7 @@ func queueCommand() command {
 		return command{name: name, args: "ID… | " + filterSynopsis + " | --all [--json]", summary: summary,
 			run: func(c *cli, f *flags, args []string) error { return runQueueAct(c, f, args, name) }}
 	}
-	return command{name: "queue", summary: "look after outgoing mail", sub: []command{
+	return command{name: "queue", summary: "Look after outgoing mail.", sub: []command{
 		{name: "list", args: filterSynopsis + " [--limit N] [--json]", run: runQueueList, summary: "List the recipients that wait, oldest message first."},
 		{name: "show", args: "ID [--json]", run: runQueueShow,
 			summary: "Show a message in the queue with all that was tried; ID is a message's or a recipient's."},
@@ -246,7 +246,7 @@ func showQueue(ctx context.Context, a *admin, in queueArgs) (queueDetail, error)
 func runQueueList(c *cli, f *flags, args []string) error {
 	asJSON := f.Bool("json", false, "print JSON")
 	var q queueFilter
-	f.IntVar(&q.Limit, "limit", 0, "at most `N` of them")
+	countVar(f, &q.Limit, "limit", "at most `N` of them; 0 is all")
 	parse := queueFlags(f, &q)
 	if err := f.parseFlags(args); err != nil {
 		return err

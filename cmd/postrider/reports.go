@@ -162,7 +162,7 @@ func printReports(w io.Writer, s *reportSet) error {
 		}
 	}
 	if s.Other > 0 {
-		fmt.Fprintf(w, "%d messages or files hold no report that can be read.\n", s.Other)
+		fmt.Fprintf(w, "No report could be read in %d %s or %s.\n", s.Other, plural(s.Other, "message"), plural(s.Other, "file"))
 	}
 	if s.Left > 0 {
 		fmt.Fprintf(w, "%d reports were left out: together they have more than %d records.\n", s.Left, maxReportRecords)

@@ -449,6 +449,26 @@ func TestCheckFinds(t *testing.T) {
 	}
 }
 
+// Where there is no store none is made, and a damaged one is named in the
+// operator's words.
+func TestCheckMakesNoStore(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"check"}, {"check", "--repair"}} {
+		dir := t.TempDir()
+		got := postrider(t, "", append(args, "--data", dir)...)
+		if left, _ := os.ReadDir(dir); got.status != exitFailure || !strings.Contains(got.stderr, "there is no store in "+dir) || len(left) > 0 {
+			t.Errorf("%v: %+v, and leaves %v", args, got, left)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "mail.db"), make([]byte, 100), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got = postrider(t, "", append(args, "--data", dir)...)
+		if got.status != exitFailure || !strings.Contains(got.stderr, "the store in "+dir) || strings.Contains(got.stderr, "internal") || strings.Contains(got.stderr, "invalid:") {
+			t.Errorf("%v of a damaged one: %+v", args, got)
+		}
+	}
+}
+
 // A second signal does not wait for a peer that takes its time.
 func TestSecondSignalCutsOff(t *testing.T) {
 	t.Parallel()

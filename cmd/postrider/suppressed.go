@@ -10,7 +10,7 @@ import (
 )
 
 func suppressedCommand() command {
-	return command{name: "suppressed", summary: "look after addresses that nothing is sent to, since mail to them came back", sub: []command{
+	return command{name: "suppressed", summary: "Look after addresses that nothing is sent to, since mail to them came back.", sub: []command{
 		{name: "list", args: "[--json]", run: runSuppressedList, summary: "List them, and those that mail has come back from so far."},
 		{name: "add", args: "ADDRESS [--for TIME] [--reason TEXT]", summary: "Send nothing to an address.",
 			run: func(c *cli, f *flags, args []string) error { return runSuppressedSet(c, f, args, true) }},

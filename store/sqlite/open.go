@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -121,6 +122,19 @@ func Open(dir string, o Options) (*Engine, error) {
 		e.tending.Go(e.tend)
 	}
 	return e, nil
+}
+
+// Exists tells whether there is a store in dir, damaged or not. An error says
+// that it cannot be told, as when dir itself is not there or is closed to us.
+func Exists(dir string) (bool, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return false, err
+	}
+	_, err := os.Stat(filepath.Join(dir, dbName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func newEngine(dir string, o Options) *Engine {
