@@ -46,7 +46,7 @@ func (r *idleLoad) Prepare(ctx context.Context, s *Server) error {
 		return usageError{errors.New("there must be 2 connections and 1 to 250 sources")}
 	}
 	if len(s.PIDs) == 0 {
-		return usageError{errors.New("idle needs --pid")}
+		return usageError{errors.New("--pid is missing")}
 	}
 	if err := moreFiles(r.connections + 100); err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 )
@@ -61,11 +63,24 @@ func (c *cli) main(ctx context.Context, args []string) int {
 	case errors.Is(err, errVoid):
 		return exitFailure
 	case errors.As(err, &usage):
-		fmt.Fprintf(c.stderr, "mailbench: %v (mailbench help tells more)\n", err)
+		name := "mailbench"
+		if c.known(args) {
+			name += " " + args[0]
+		}
+		fmt.Fprintf(c.stderr, "%s: %v (%s --help tells more)\n", name, err, name)
 		return exitUsage
 	}
 	fmt.Fprintf(c.stderr, "mailbench: %v\n", err)
 	return exitFailure
+}
+
+// known tells whether args begin with the name of a command.
+func (c *cli) known(args []string) bool {
+	if len(args) == 0 {
+		return false
+	}
+	_, ok := findWorkload(args[0])
+	return ok || slices.ContainsFunc(commands(), func(cmd command) bool { return cmd.name == args[0] })
 }
 
 func (c *cli) dispatch(ctx context.Context, args []string) error {
@@ -143,7 +158,10 @@ func (c *cli) runWorkload(ctx context.Context, w Workload, args []string) error 
 		return usageError{err}
 	}
 	if need := w.lacks(&s); need != "" {
-		return usageError{fmt.Errorf("%s needs --%s", w.Name, need)}
+		if strings.HasPrefix(w.Needs, need) {
+			need = "addr"
+		}
+		return usageError{fmt.Errorf("--%s is missing", need)}
 	}
 	if err := runner.Prepare(ctx, &s); err != nil {
 		return err

@@ -231,3 +231,21 @@ func TestParseSyncs(t *testing.T) {
 		t.Errorf("nothing: %d, %v", n, err)
 	}
 }
+
+// What is written wrong is told in one line, with the command that helps.
+func TestUsage(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                         "mailbench: a command is missing (mailbench --help tells more)",
+		"nosuch":                   `mailbench: there is no command "nosuch" (mailbench --help tells more)`,
+		"smtp":                     "mailbench smtp: --addr is missing (mailbench smtp --help tells more)",
+		"pop3 --addr 127.0.0.1:1":  "mailbench pop3: --imap is missing (mailbench pop3 --help tells more)",
+		"relay --addr 127.0.0.1:1": "mailbench relay: --sink is missing (mailbench relay --help tells more)",
+		"idle --addr 127.0.0.1:1":  "mailbench idle: --pid is missing (mailbench idle --help tells more)",
+		"table":                    "(mailbench table --help tells more)",
+	} {
+		var out, errs bytes.Buffer
+		if status := (&cli{&out, &errs}).main(t.Context(), strings.Fields(args)); status != exitUsage || !strings.Contains(errs.String(), want) || out.Len() > 0 {
+			t.Errorf("%q: status %d, %q, want %q", args, status, errs.String(), want)
+		}
+	}
+}

@@ -38,7 +38,7 @@ func (r *watchLoad) Prepare(_ context.Context, s *Server) error {
 		return usageError{errors.New("there must be a connection, a message and 1 to 250 sources")}
 	}
 	if s.LMTP == "" && s.SMTP == "" {
-		return usageError{errors.New("watch needs --lmtp or --smtp")}
+		return usageError{errors.New("--lmtp or --smtp is missing")}
 	}
 	return moreFiles(r.watchers + 100)
 }
