@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"fmt"
+
+	"postrider/store"
 )
 
 // maxFindings bounds how much one kind of damage is told of.
@@ -47,11 +49,20 @@ type checker struct {
 	done  int64 // bytes of bodies
 	total int64
 	found []string
-	gone  []*stored // of one batch: no record where they should be
+	gone  []*stored     // of one batch: no record where they should be
+	lost  map[int64]int // bodies that cannot be read, and which of found says so
 }
 
 func (k *checker) say(format string, args ...any) {
 	k.found = append(k.found, fmt.Sprintf(format, args...))
+}
+
+// boxName is a mailbox for people: "INBOX of bob@example.org", or its numbers
+// where the names are lost.
+func (t *tx) boxName(box store.MailboxID) (name string, err error) {
+	err = t.get(`SELECT ifnull((SELECT name FROM mailbox WHERE acct = ?1 AND id = ?2), printf('mailbox %d', ?2)) || ' of ' ||
+		ifnull((SELECT address FROM account WHERE id = ?1), printf('account %d', ?1))`, args(int64(box.Account), box.N), &name)
+	return name, err
 }
 
 // lines adds what a query answers, up to maxFindings.

@@ -91,7 +91,7 @@ func TestCheckFinds(t *testing.T) {
 		{"no data", "DELETE FROM body_data", "is to be in the database"},
 		{"places", "UPDATE body SET place = 1, seg = 9, off = (id - (SELECT min(id) FROM body)) % 2", "stands over the next one"},
 		{"data of nobody", "INSERT INTO body_data VALUES (5, x'00')", "belongs to nothing"},
-		{"other data", "UPDATE body_data SET data = zeroblob(length(data))", "not what was written"},
+		{"other data", "UPDATE body_data SET data = zeroblob(length(data))", "it is not what was written; it is message 1 of INBOX of bob@a.test"},
 		{"meta", "UPDATE body SET meta = CAST(meta || 'x' AS BLOB)", "structure"},
 		{"hash", "UPDATE body SET hash = zeroblob(32)", "not what was written"},
 		{"short hash", "UPDATE body SET hash = x'00'", "a hash of 1 bytes"},

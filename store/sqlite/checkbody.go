@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 
 	"postrider/store"
 	"postrider/store/blob"
@@ -82,10 +84,44 @@ func (k *checker) body(t *tx, s *stored) error {
 	switch {
 	case errors.Is(err, blob.ErrDropped):
 		k.gone = append(k.gone, s)
+	case errors.Is(err, blob.ErrDamaged) && *s.place == placeSegment:
+		k.sayOf(s.body, "its record in segment %d at %d is damaged", s.loc.Seg, s.loc.Off)
 	case err != nil:
-		k.say("body %d: %v", s.body, err)
+		k.sayOf(s.body, "%v", err)
 	}
 	return nil
+}
+
+// sayOf tells of a body that cannot be read; rows adds whose it is.
+func (k *checker) sayOf(body int64, format string, args ...any) {
+	if k.lost == nil {
+		k.lost = map[int64]int{}
+	}
+	k.lost[body] = len(k.found)
+	k.say("body %d: %s", body, fmt.Sprintf(format, args...))
+}
+
+// maxWhose bounds how many messages are named that have one body.
+const maxWhose = 3
+
+// whose adds to what was said of a body which message it is, for people.
+func (k *checker) whose(t *tx, at lostMessage) error {
+	said := &k.found[k.lost[at.body]]
+	if strings.Count(*said, "; it is message ") == maxWhose {
+		return nil
+	}
+	box, err := t.boxName(at.box)
+	if err != nil {
+		return err
+	}
+	*said += fmt.Sprintf("; it is message %d of %s", at.uid, box)
+	return nil
+}
+
+// lostMessage is a message whose body cannot be read.
+type lostMessage struct {
+	box       store.MailboxID
+	uid, body int64
 }
 
 // dropped tells of bodies whose space was given back, unless their last
@@ -105,7 +141,7 @@ func (k *checker) dropped(ctx context.Context) error {
 			case err != nil:
 				return err
 			case s.loc == was:
-				k.say("body %d: %v", s.body, s.readerErr)
+				k.sayOf(s.body, "%v", s.readerErr)
 			default:
 				if err := k.body(t, s); err != nil {
 					return err
@@ -113,7 +149,7 @@ func (k *checker) dropped(ctx context.Context) error {
 			}
 		}
 		for _, s := range k.gone { // moved, and not there either
-			k.say("body %d: %v", s.body, s.readerErr)
+			k.sayOf(s.body, "%v", s.readerErr)
 		}
 		k.gone = nil
 		return nil
@@ -132,27 +168,36 @@ func readAll(r io.ReaderAt, s *stored) error {
 	return nil
 }
 
-// rows verifies that messages and outgoing rows fit their bodies.
+// rows verifies that messages and outgoing rows fit their bodies, and names
+// the messages whose bodies do not.
 func (k *checker) rows(ctx context.Context) error {
 	for _, q := range []string{
-		`SELECT printf('message %d/%d/%d', m.acct, m.mbox, m.uid), m.acct, m.mbox, m.uid, m.size, m.sum, m.prefix, m.cut, b.size, b.hash
+		`SELECT printf('message %d/%d/%d', m.acct, m.mbox, m.uid), m.acct, m.mbox, m.uid, m.body, m.size, m.sum, m.prefix, m.cut, b.size, b.hash
 			FROM message m JOIN body b ON b.id = m.body`,
-		`SELECT printf('outgoing message %d', m.id), 0, 0, 0, m.size, m.sum, m.prefix, m.cut, b.size, b.hash FROM out m JOIN body b ON b.id = m.body`,
+		`SELECT printf('outgoing message %d', m.id), 0, 0, 0, m.body, m.size, m.sum, m.prefix, m.cut, b.size, b.hash FROM out m JOIN body b ON b.id = m.body`,
 	} {
 		err := k.e.read(ctx, "check", func(t *tx) error {
-			return t.each(q, nil, func(scan func(...any) error) error {
+			var lost []lostMessage
+			err := t.each(q, nil, func(scan func(...any) error) error {
 				var name string
 				var s stored
-				var acct, mbox, uid, size int64
-				if err := scan(&name, &acct, &mbox, &uid, &s.size, &s.sum, &s.prefix, &s.cut, &size, &s.hash); err != nil {
+				var acct, mbox, uid, body, size int64
+				if err := scan(&name, &acct, &mbox, &uid, &body, &s.size, &s.sum, &s.prefix, &s.cut, &size, &s.hash); err != nil {
 					return err
 				}
 				cuts, err := decodeCuts(s.cut)
 				if err != nil || s.size != int64(len(s.prefix))+size-cutBytes(cuts) || s.sum^placeOf(acct, mbox, uid) != sumOf(s.hash, s.prefix, s.cut, s.size) {
 					k.say("%s does not fit its body", name)
 				}
+				if _, ok := k.lost[body]; ok && uid > 0 {
+					lost = append(lost, lostMessage{store.MailboxID{Account: store.AccountID(acct), N: mbox}, uid, body})
+				}
 				return nil
 			})
+			for _, at := range lost {
+				err = errors.Join(err, k.whose(t, at))
+			}
+			return err
 		})
 		if err != nil {
 			return err

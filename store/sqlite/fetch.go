@@ -148,10 +148,13 @@ func (f *fetcher) batch(ctx context.Context) (b batch) {
 	return b
 }
 
+// errNotWritten says that a body in the database is damaged.
+var errNotWritten = errors.New("it is not what was written")
+
 // verify compares a body from the database with its hash.
 func (s *stored) verify() {
 	if h := sha256.Sum256(s.data); int64(len(s.data)) != *s.bodySize || !bytes.Equal(h[:], s.hash) {
-		s.wrong = fmt.Errorf("body %d is not what was written", s.body)
+		s.wrong = errNotWritten
 		return
 	}
 	s.whole = true

@@ -219,7 +219,11 @@ func (r *repair) mendMessages() error {
 		return err
 	}
 	for _, m := range bad {
-		r.say("message %d of mailbox %d of account %d is lost: %s", m.uid, m.box.N, m.box.Account, m.why)
+		box, err := r.t.boxName(m.box)
+		if err != nil {
+			return err
+		}
+		r.say("message %d of %s is lost: %s", m.uid, box, m.why)
 		r.out.Lost++
 		if _, err := r.t.exec("DELETE FROM message WHERE acct = ?1 AND mbox = ?2 AND uid = ?3", int64(m.box.Account), m.box.N, m.uid); err != nil {
 			return err

@@ -65,7 +65,11 @@ func (r *repair) writeBox(box store.MailboxID, total int64) error {
 		return err
 	}
 	if flagless > 0 {
-		r.say("%d messages of mailbox %d of account %d have lost their flags", flagless, box.N, box.Account)
+		name, err := r.t.boxName(box)
+		if err != nil {
+			return err
+		}
+		r.say("%d messages of %s have lost their flags", flagless, name)
 	}
 	if err := r.alignRows(box, &rows, created); err != nil {
 		return err
