@@ -156,21 +156,12 @@ func absent(v *store.View, last store.UID) (out store.UIDSet) {
 // uidSet is a set of the wire as one of the store: sorted and disjoint. "*" is
 // last.
 func uidSet(set wire.Set, last store.UID) store.UIDSet {
-	var all store.UIDSet
-	for _, r := range set.Ranges {
+	all := make([]store.UIDRange, len(set.Ranges))
+	for i, r := range set.Ranges {
 		lo, hi, _ := bounds(r, uint32(last))
-		all = append(all, store.UIDRange{Lo: store.UID(max(lo, 1)), Hi: store.UID(hi)})
+		all[i] = store.UIDRange{Lo: store.UID(max(lo, 1)), Hi: store.UID(hi)}
 	}
-	slices.SortFunc(all, func(a, b store.UIDRange) int { return int(int64(a.Lo) - int64(b.Lo)) })
-	var out store.UIDSet
-	for _, r := range all {
-		if n := len(out); n > 0 && int64(r.Lo) <= int64(out[n-1].Hi)+1 {
-			out[n-1].Hi = max(out[n-1].Hi, r.Hi)
-		} else {
-			out = append(out, r)
-		}
-	}
-	return out
+	return store.UIDSetOfRanges(all)
 }
 
 // intersect is what two sets have in common.

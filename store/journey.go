@@ -92,6 +92,7 @@ type QueuedFor struct {
 	Rcpts   []QueuedRcpt `json:"rcpts"`
 }
 
+// QueuedRcpt is one recipient elsewhere in the data of an EventQueued.
 type QueuedRcpt struct {
 	ID   RcptID `json:"id,string"`
 	To   string `json:"to"`

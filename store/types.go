@@ -16,8 +16,8 @@ type (
 	AccountID int64  // 0 is the system itself: notices, and mail relayed for nobody
 	UID       uint32 // RFC 9051 §2.3.1.1
 	ModSeq    int64  // RFC 7162 §3.1; counts per account
-	OutID     int64
-	RcptID    int64
+	OutID     int64  // an outgoing message
+	RcptID    int64  // one recipient of one, as in postrider queue list
 	OpID      string // idempotency key, kept for 7 days; empty for none
 )
 
@@ -91,6 +91,7 @@ const (
 	FlagsRemove
 )
 
+// FlagChange is what SetFlags does to the flags of messages.
 type FlagChange struct {
 	Mode  FlagMode
 	Flags Flags
@@ -140,6 +141,21 @@ func UIDSetOf(uids ...UID) UIDSet {
 	return s
 }
 
+// UIDSetOfRanges returns the set of ranges, which may overlap and stand in any
+// order; it takes the slice over.
+func UIDSetOfRanges(ranges []UIDRange) UIDSet {
+	slices.SortFunc(ranges, func(a, b UIDRange) int { return cmp.Compare(a.Lo, b.Lo) })
+	var s UIDSet
+	for _, r := range ranges {
+		if n := len(s); n > 0 && int64(r.Lo) <= int64(s[n-1].Hi)+1 {
+			s[n-1].Hi = max(s[n-1].Hi, r.Hi)
+		} else {
+			s = append(s, r)
+		}
+	}
+	return s
+}
+
 // Contains tells whether u is in s.
 func (s UIDSet) Contains(u UID) bool {
 	i := sort.Search(len(s), func(i int) bool { return s[i].Hi >= u })
@@ -161,17 +177,7 @@ func (s UIDSet) All() iter.Seq[UID] {
 
 // plus returns the union of s and o.
 func (s UIDSet) plus(o UIDSet) UIDSet {
-	all := append(append(make(UIDSet, 0, len(s)+len(o)), s...), o...)
-	slices.SortFunc(all, func(a, b UIDRange) int { return cmp.Compare(a.Lo, b.Lo) })
-	var out UIDSet
-	for _, r := range all {
-		if n := len(out); n > 0 && (out[n-1].Hi == MaxUID || r.Lo <= out[n-1].Hi+1) {
-			out[n-1].Hi = max(out[n-1].Hi, r.Hi)
-		} else {
-			out = append(out, r)
-		}
-	}
-	return out
+	return UIDSetOfRanges(slices.Concat(s, o))
 }
 
 // minus returns what of s is not in o.
@@ -378,6 +384,8 @@ type Account struct {
 	Created    time.Time
 }
 
+// NewAccount is what AddAccount makes. Quota is in bytes and QuotaCount in
+// messages; 0 is no limit.
 type NewAccount struct {
 	Address    mail.Address
 	Credential Credential

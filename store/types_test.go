@@ -41,6 +41,23 @@ func TestUIDSet(t *testing.T) {
 	}
 }
 
+func TestUIDSetOfRanges(t *testing.T) {
+	for _, c := range []struct {
+		ranges []UIDRange
+		want   UIDSet
+	}{
+		{nil, nil},
+		{[]UIDRange{{7, 9}, {1, 2}}, UIDSet{{1, 2}, {7, 9}}},
+		{[]UIDRange{{4, 4}, {1, 3}}, UIDSet{{1, 4}}},
+		{[]UIDRange{{1, 9}, {2, 3}, {9, 12}}, UIDSet{{1, 12}}},
+		{[]UIDRange{{MaxUID, MaxUID}, {5, MaxUID}, {1, 1}}, UIDSet{{1, 1}, {5, MaxUID}}},
+	} {
+		if got := UIDSetOfRanges(slices.Clone(c.ranges)); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%v is %v, want %v", c.ranges, got, c.want)
+		}
+	}
+}
+
 func TestKindOf(t *testing.T) {
 	cause := errors.New("cause")
 	for k := Internal; k <= Full; k++ {

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"slices"
 
 	"postrider/store"
 )
@@ -80,19 +79,5 @@ func goneSince(t *tx, box store.MailboxID, since store.ModSeq) (store.UIDSet, er
 			runs = append(runs, r)
 			return err
 		})
-	return joinRuns(runs), err
-}
-
-// joinRuns sorts runs and joins those that touch or overlap.
-func joinRuns(runs []store.UIDRange) store.UIDSet {
-	slices.SortFunc(runs, func(a, b store.UIDRange) int { return int(int64(a.Lo) - int64(b.Lo)) })
-	var s store.UIDSet
-	for _, r := range runs {
-		if n := len(s); n > 0 && int64(r.Lo) <= int64(s[n-1].Hi)+1 {
-			s[n-1].Hi = max(s[n-1].Hi, r.Hi)
-		} else {
-			s = append(s, r)
-		}
-	}
-	return s
+	return store.UIDSetOfRanges(runs), err
 }
