@@ -198,6 +198,17 @@ func (t *tx) each(query string, args []any, fn func(scan func(dest ...any) error
 	return s.each(args, fn)
 }
 
+// values reads the only column of a query.
+func values[T any](t *tx, query string, args []any) (list []T, err error) {
+	err = t.each(query, args, func(scan func(...any) error) error {
+		var v T
+		err := scan(&v)
+		list = append(list, v)
+		return err
+	})
+	return list, err
+}
+
 // publish announces c if the transaction is committed.
 func (t *tx) publish(c store.Change) { t.changes = append(t.changes, c) }
 

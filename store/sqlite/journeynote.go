@@ -70,17 +70,12 @@ func (e *Engine) NoteFetched(ctx context.Context, fs []store.Fetch) error {
 // that a mailbox that is read again writes nothing.
 func (e *Engine) firstFetches(ctx context.Context, f store.Fetch) ([]string, error) {
 	var ids []string
-	err := e.read(ctx, "note fetched", func(t *tx) error {
-		return t.each("SELECT m.origin FROM "+inSet+` AND m.origin > ?4
+	err := e.read(ctx, "note fetched", func(t *tx) (err error) {
+		ids, err = values[string](t, "SELECT m.origin FROM "+inSet+` AND m.origin > ?4
 			AND EXISTS (SELECT 1 FROM journey j WHERE j.id = m.origin)
 			AND NOT EXISTS (SELECT 1 FROM journey_fetch x WHERE x.id = m.origin AND x.acct = ?1) LIMIT ?5`,
-			args(int64(f.Mailbox.Account), f.Mailbox.N, setOf(f.UIDs, 0), e.journeyFloor(), maxNoted),
-			func(scan func(...any) error) error {
-				var id string
-				err := scan(&id)
-				ids = append(ids, id)
-				return err
-			})
+			args(int64(f.Mailbox.Account), f.Mailbox.N, setOf(f.UIDs, 0), e.journeyFloor(), maxNoted))
+		return err
 	})
 	return ids, err
 }
@@ -143,7 +138,7 @@ func (e *Engine) forgetJourneys(ctx context.Context) error {
 	}
 	waiting := map[mail.ID]bool{}
 	err := e.read(ctx, "forget journeys", func(t *tx) error {
-		ids, err := collectIDs(t, "SELECT DISTINCT origin FROM out WHERE origin < ?1", args(floor))
+		ids, err := values[mail.ID](t, "SELECT DISTINCT origin FROM out WHERE origin < ?1", args(floor))
 		for _, id := range ids {
 			waiting[id] = true
 		}
@@ -155,7 +150,7 @@ func (e *Engine) forgetJourneys(ctx context.Context) error {
 	for from := ""; ; {
 		var ids []mail.ID
 		err := e.read(ctx, "forget journeys", func(t *tx) (err error) {
-			ids, err = collectIDs(t, "SELECT id FROM journey WHERE id > ?1 AND id < ?2 UNION SELECT id FROM journey_fetch WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3", args(from, floor, maxNoted))
+			ids, err = values[mail.ID](t, "SELECT id FROM journey WHERE id > ?1 AND id < ?2 UNION SELECT id FROM journey_fetch WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3", args(from, floor, maxNoted))
 			return err
 		})
 		if err != nil || len(ids) == 0 {

@@ -152,22 +152,11 @@ func (e *Engine) FindJourneys(ctx context.Context, q store.JourneyQuery) ([]mail
 	return ids, err
 }
 
-func collectIDs(t *tx, query string, in []any) ([]mail.ID, error) {
-	var ids []mail.ID
-	err := t.each(query, in, func(scan func(...any) error) error {
-		var id string
-		err := scan(&id)
-		ids = append(ids, mail.ID(id))
-		return err
-	})
-	return ids, err
-}
-
 // journeysByMessageID looks into every slot, and at what is in none yet. A Message-ID that we made is not
 // in the message as it came: it has our id in it.
 func journeysByMessageID(t *tx, msgID string) ([]mail.ID, error) {
 	bare := strings.TrimSpace(strings.Trim(strings.TrimSpace(msgID), "<>"))
-	ids, err := collectIDs(t, `WITH RECURSIVE s (slot) AS (SELECT max(slot) FROM journey_msgid
+	ids, err := values[mail.ID](t, `WITH RECURSIVE s (slot) AS (SELECT max(slot) FROM journey_msgid
 		UNION ALL SELECT (SELECT max(slot) FROM journey_msgid WHERE slot < s.slot) FROM s WHERE s.slot IS NOT NULL)
 		SELECT m.id FROM s JOIN journey_msgid m ON m.slot = s.slot AND m.hash = ?1
 		UNION SELECT id FROM journey WHERE id > (SELECT ifnull(max(slot), '') FROM journey_msgid) AND hash = ?1
@@ -176,7 +165,7 @@ func journeysByMessageID(t *tx, msgID string) ([]mail.ID, error) {
 		return ids, err
 	}
 	local, _, _ := strings.Cut(bare, "@")
-	return collectIDs(t, "SELECT DISTINCT id FROM journey WHERE id = ?1", args(local))
+	return values[mail.ID](t, "SELECT DISTINCT id FROM journey WHERE id = ?1", args(local))
 }
 
 // queueSpan is how long before its place in the queue a message may have got
@@ -186,7 +175,7 @@ const queueSpan = 10 * time.Minute
 // journeysByQueue finds the message of an outgoing row or a recipient: in the
 // queue, or among the journeys of about the time when the number was made.
 func journeysByQueue(t *tx, n int64) ([]mail.ID, error) {
-	ids, err := collectIDs(t, `SELECT origin FROM out WHERE id = ?1 AND origin <> ''
+	ids, err := values[mail.ID](t, `SELECT origin FROM out WHERE id = ?1 AND origin <> ''
 		UNION SELECT o.origin FROM out_rcpt r JOIN out o ON o.id = r.out WHERE r.id = ?1 AND o.origin <> ''`, args(n))
 	if err != nil || len(ids) > 0 {
 		return ids, err

@@ -207,13 +207,7 @@ func deleteMailbox(t *tx, m store.Mailbox, dead *[]deadBody) error {
 // account's row. Space in segments is added to dead, for e.drop after the
 // commit.
 func removeMail(t *tx, a store.AccountID, dead *[]deadBody) error {
-	var boxes []int64
-	err := t.each("SELECT id FROM mailbox WHERE acct = ?1", args(int64(a)), func(scan func(...any) error) error {
-		var id int64
-		err := scan(&id)
-		boxes = append(boxes, id)
-		return err
-	})
+	boxes, err := values[int64](t, "SELECT id FROM mailbox WHERE acct = ?1", args(int64(a)))
 	if err != nil {
 		return err
 	}

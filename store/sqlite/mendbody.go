@@ -27,14 +27,7 @@ func (r *repair) mendBodies() error {
 			return err
 		}
 	}
-	var ids []int64
-	err = r.t.each("SELECT id FROM body UNION SELECT body FROM message UNION SELECT body FROM out UNION SELECT id FROM body_data", nil,
-		func(scan func(...any) error) error {
-			var id int64
-			err := scan(&id)
-			ids = append(ids, id)
-			return err
-		})
+	ids, err := values[int64](r.t, "SELECT id FROM body UNION SELECT body FROM message UNION SELECT body FROM out UNION SELECT id FROM body_data", nil)
 	if err != nil {
 		return err
 	}
@@ -253,14 +246,7 @@ func (r *repair) mendMessages() error {
 // asideBodies writes whole bodies that no message names any more to files:
 // their rows were lost, and with them whose they were.
 func (r *repair) asideBodies() error {
-	var ids []int64
-	err := r.t.each("SELECT id FROM body WHERE id NOT IN (SELECT body FROM message) AND id NOT IN (SELECT body FROM out)", nil,
-		func(scan func(...any) error) error {
-			var id int64
-			err := scan(&id)
-			ids = append(ids, id)
-			return err
-		})
+	ids, err := values[int64](r.t, "SELECT id FROM body WHERE id NOT IN (SELECT body FROM message) AND id NOT IN (SELECT body FROM out)", nil)
 	if err != nil {
 		return err
 	}

@@ -49,17 +49,12 @@ func (e *Engine) LeaseMessage(ctx context.Context, owner, dest string, id store.
 // store.Queue. It walks past all that waits at dest, but writes nothing.
 func (e *Engine) Late(ctx context.Context, dest string, now, created time.Time, max int) ([]store.OutID, error) {
 	var ids []store.OutID
-	err := e.look(ctx, "late", func(t *tx) error {
-		return t.each(`SELECT DISTINCT o.id FROM out_rcpt r JOIN out o ON o.id = r.out
+	err := e.look(ctx, "late", func(t *tx) (err error) {
+		ids, err = values[store.OutID](t, `SELECT DISTINCT o.id FROM out_rcpt r JOIN out o ON o.id = r.out
 			WHERE r.dest = ?1 AND r.state = 0 AND r.due <= ?2 AND (r.doomed OR o.expires <= ?2 OR o.created <= ?3 AND r.delayed = 0
 				AND o.sender_host <> '' AND (r.notify = 0 OR r.notify & ?4 = 0 AND r.notify & ?5 <> 0)) LIMIT ?6`,
-			args(dest, micros(now), micros(created), int64(mail.NotifyNever), int64(mail.NotifyDelay), max),
-			func(scan func(...any) error) error {
-				var id store.OutID
-				err := scan(&id)
-				ids = append(ids, id)
-				return err
-			})
+			args(dest, micros(now), micros(created), int64(mail.NotifyNever), int64(mail.NotifyDelay), max))
+		return err
 	})
 	return ids, err
 }

@@ -159,13 +159,7 @@ func (r *repair) salvage() error {
 	}
 	defer old.Close()
 	defer conn.Close()
-	var tables []string
-	err = r.t.each("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid", nil, func(scan func(...any) error) error {
-		var name string
-		err := scan(&name)
-		tables = append(tables, name)
-		return err
-	})
+	tables, err := values[string](r.t, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid", nil)
 	if err != nil {
 		return err
 	}

@@ -174,13 +174,7 @@ func (s *salvage) missing() error {
 		if err != nil {
 			return err
 		}
-		var ids []int64
-		err = s.new.each(m.keys, nil, func(scan func(...any) error) error {
-			var id int64
-			err := scan(&id)
-			ids = append(ids, id)
-			return err
-		})
+		ids, err := values[int64](s.new, m.keys, nil)
 		if err != nil {
 			return err
 		}

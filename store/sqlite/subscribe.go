@@ -35,17 +35,12 @@ func subscribe(t *tx, a store.AccountID, name string, on bool) error {
 // Subscriptions returns the names an account is subscribed to, sorted.
 func (e *Engine) Subscriptions(ctx context.Context, a store.AccountID) ([]string, error) {
 	var names []string
-	err := e.read(ctx, "subscriptions", func(t *tx) error {
-		names = nil
+	err := e.read(ctx, "subscriptions", func(t *tx) (err error) {
 		if err := accountIsThere(t, "subscriptions", a); err != nil {
 			return err
 		}
-		return t.each("SELECT name FROM subscription WHERE acct = ?1 ORDER BY name", args(int64(a)), func(scan func(...any) error) error {
-			var name string
-			err := scan(&name)
-			names = append(names, name)
-			return err
-		})
+		names, err = values[string](t, "SELECT name FROM subscription WHERE acct = ?1 ORDER BY name", args(int64(a)))
+		return err
 	})
 	return names, err
 }
