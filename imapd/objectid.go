@@ -13,14 +13,9 @@ import (
 // mailboxObjectID is the MAILBOXID, the same for as long as the mailbox lives.
 func mailboxObjectID(m store.MailboxID) string { return fmt.Sprintf("F%x-%x", int64(m.Account), m.N) }
 
-// emailObjectID is the EMAILID; a copy has that of its original.
-func emailObjectID(id int64) string { return "M" + strconv.FormatInt(id, 16) }
-
-// threadObjectID is the THREADID.
-func threadObjectID(id int64) string { return "T" + strconv.FormatInt(id, 16) }
-
-// objectID writes an identifier among the items of a FETCH; NIL if there is
-// none (RFC 8474 §5.3).
+// objectID writes an EMAILID, of kind M, or a THREADID, T, among the items of a
+// FETCH; NIL if there is none (RFC 8474 §5.3). A copy has the EMAILID of its
+// original.
 func (e *encoder) objectID(name string, kind byte, id int64) {
 	e.ListSP()
 	e.Text(name)

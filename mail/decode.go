@@ -202,21 +202,3 @@ func hexValue(c byte) int {
 	}
 	return -1
 }
-
-// Has8Bit tells whether r has a byte above 127: a header that has needs
-// SMTPUTF8 (RFC 6531 §3.1), a body 8BITMIME (RFC 6152 §2).
-func Has8Bit(r io.Reader) (bool, error) {
-	buf := make([]byte, decodeBuffer)
-	for {
-		n, err := r.Read(buf)
-		if !isASCIIBytes(buf[:n]) {
-			return true, nil
-		}
-		if err == io.EOF {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-	}
-}

@@ -44,8 +44,8 @@ func TestPicture(t *testing.T) {
 		if err != nil || !bytes.Equal(got, picture.Bytes()) {
 			t.Errorf("%s: %d bytes, %v; want %d", name, len(got), err, picture.Len())
 		}
-		if has, err := Has8Bit(strings.NewReader(raw)); has || err != nil {
-			t.Errorf("%s: 8bit %v, %v", name, has, err)
+		if !isASCIIBytes([]byte(raw)) {
+			t.Errorf("%s is not of 7 bits", name)
 		}
 	}
 }

@@ -123,7 +123,7 @@ var errDisk = store.Errorf(store.Internal, "read", "disk on fire")
 func TestStoreFails(t *testing.T) {
 	w := newWorld(t)
 	var log lockedBuffer
-	s, f := faultyServer(w, maillog.New(&log, slog.LevelInfo))
+	s, f := faultyServer(w, slog.New(slog.NewJSONHandler(&log, nil)))
 	f.mailbox = errDisk
 	c := dial(t, s.Serve)
 	c.want("", "+OK")
@@ -173,7 +173,7 @@ func TestQuitFails(t *testing.T) {
 func TestPanicEndsOneConnection(t *testing.T) {
 	w := newWorld(t)
 	var log lockedBuffer
-	s, f := faultyServer(w, maillog.New(&log, slog.LevelInfo))
+	s, f := faultyServer(w, slog.New(slog.NewJSONHandler(&log, nil)))
 	f.panics = true
 	dialer := wiretest.Listen(t, s.Serve)
 	c := newClient(t, dialer(""))

@@ -9,13 +9,9 @@ package maillog
 
 import (
 	"crypto/rand"
-	"io"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
-
-	"golang.org/x/term"
 )
 
 // The events. Attributes that recur: proto, conn, remote, user, id (the
@@ -46,17 +42,7 @@ const (
 	Panic        = "panic"        // a bug ended one connection; stack
 )
 
-// New returns a logger that writes text to a terminal and JSON to anything
-// else.
-func New(w io.Writer, level slog.Leveler) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(slog.NewTextHandler(w, o))
-	}
-	return slog.New(slog.NewJSONHandler(w, o))
-}
-
-// Discard returns a logger that writes nothing, for tests.
+// Discard returns a logger that writes nothing.
 func Discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // Conn returns the logger of one connection: each of its lines has the
