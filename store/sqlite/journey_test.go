@@ -14,7 +14,9 @@ import (
 // what is left of the others is not missed.
 func TestForgetJourneys(t *testing.T) {
 	now := time.Now()
-	e := openTest(t, t.TempDir(), Options{Owner: true, KeepJourneys: 24 * time.Hour})
+	// No owner, whose own round at the start could come between a message that
+	// is as old as this and what waits in the queue.
+	e := openTest(t, t.TempDir(), Options{KeepJourneys: 24 * time.Hour})
 	a, inbox := addAccount(t, e, "bob")
 	accept := func(at time.Time, away bool) mail.ID {
 		m := acceptance(a.ID, []byte("Message-ID: <x@y>\r\n\r\nhello\r\n"))
