@@ -82,11 +82,12 @@ func (o Options) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	return nil, last
 }
 
-// notPublic are networks that are nobody's on the Internet (RFC 6890, and
-// what embeds an IPv4 address that may be one of them).
+// notPublic are networks that are nobody's on the Internet (RFC 6890), all of
+// IPv6 but 2000::/3 among them (RFC 4291 §2.4), and what embeds an IPv4 address
+// that may be one of them.
 var notPublic = prefixes("0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 " +
 	"192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/3 " +
-	"::/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 2001::/23 2001:db8::/32 2002::/16 3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8")
+	"::/3 2001::/23 2001:db8::/32 2002::/16 3fff::/20 4000::/2 8000::/1")
 
 func prefixes(list string) []netip.Prefix {
 	var out []netip.Prefix
