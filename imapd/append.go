@@ -12,6 +12,7 @@ import (
 
 	"postrider/imapd/wire"
 	"postrider/internal/spool"
+	"postrider/mail"
 	"postrider/store"
 )
 
@@ -31,6 +32,7 @@ type appending struct {
 	body  *spool.Buffer
 	total int64 // bytes of body
 	msgs  []appended
+	nul   bool  // the message being read has NUL
 	parts bool  // CATENATE is being read
 	err   error // of it
 }
@@ -111,7 +113,7 @@ func (a *appending) messages() []store.NewMessage {
 	for i, m := range a.msgs {
 		out[i] = store.NewMessage{Flags: m.flags, Received: m.when, Body: io.NewSectionReader(a.body, m.from, m.to-m.from)}
 	}
-	if len(out) == 1 {
+	if len(out) == 1 && a.msgs[0].from == 0 {
 		out[0].Body = a.body // which may have it in memory
 	}
 	return out
@@ -128,6 +130,7 @@ func (a *appending) message() error {
 		d.SP()
 	}
 	m := appended{when: a.s.srv.o.Now(), from: a.total}
+	a.nul = false
 	if d.Peek() == '"' {
 		m.when = d.DateTime()
 		d.SP()
@@ -152,8 +155,36 @@ func (a *appending) message() error {
 		err = errEmpty
 	}
 	m.to = a.total
+	if err == nil && a.nul {
+		err = a.encodeNUL(&m)
+	}
 	a.msgs = append(a.msgs, m)
 	return err
+}
+
+// encodeNUL puts in place of a message with NUL, behind it in the buffer, one
+// whose bodies are encoded: BODY[] may not send NUL (RFC 9051 §4.3.1), and
+// BINARY undoes it. RFC 3516 §4.4 has the code of a refusal.
+func (a *appending) encodeNUL(m *appended) error {
+	raw := io.NewSectionReader(a.body, m.from, m.to-m.from)
+	meta, err := mail.Parse(raw)
+	if err != nil {
+		return a.spoolError(err)
+	}
+	before := a.body.Size()
+	err = mail.WithoutNUL(raw, meta, a.body)
+	switch {
+	case errors.Is(err, mail.ErrNot7Bit) || errors.Is(err, mail.ErrNotASCII):
+		return no(imap.ResponseCodeUnknownCTE, "NUL is where it cannot be encoded")
+	case err != nil:
+		return a.spoolError(err)
+	}
+	m.from, m.to = before, a.body.Size()
+	a.total = m.to
+	if m.to-m.from > a.s.srv.o.MaxMessageBytes {
+		return no(imap.ResponseCodeTooBig, "The message is too large once it is encoded")
+	}
+	return nil
 }
 
 // room is how many bytes may still come of the message that begins at from.
@@ -187,6 +218,7 @@ func (a *appending) literal(from int64, utf8 bool) error {
 	var nul nulFinder
 	err := a.d.Copy(io.MultiWriter(a.body, &nul))
 	a.total += l.Size
+	a.nul = a.nul || bool(nul)
 	switch {
 	case a.d.Err() != nil && isFatal(a.d.Err()):
 		return a.d.Err()

@@ -32,7 +32,32 @@ const maxRewritten = 16 << 20
 // byte. The error is ErrNot7Bit or ErrNotASCII if there is no way to convert
 // it; nothing that was written is of use then.
 func To7Bit(r io.ReaderAt, m *Meta, w io.Writer) error {
-	c := converter{r: r, w: bufio.NewWriter(w), size: m.Size, bodies: map[*Part]content{}}
+	c := converter{r: r, w: bufio.NewWriter(w)}
+	return c.message(m)
+}
+
+// WithoutNUL writes the message in r, which m describes, with the bodies that
+// have NUL encoded, since binary data goes in no other form but a literal8 (RFC
+// 9051 §4.3.1). All else comes out byte for byte. The errors are those of
+// To7Bit.
+func WithoutNUL(r io.ReaderAt, m *Meta, w io.Writer) error {
+	c := converter{r: r, w: bufio.NewWriter(w), nulOnly: true}
+	return c.message(m)
+}
+
+// converter writes a message part by part.
+type converter struct {
+	nulOnly    bool // all but NUL may go as it is
+	r          io.ReaderAt
+	w          *bufio.Writer
+	size       int64
+	bodies     map[*Part]content
+	boundaries string // of all multiparts
+}
+
+// message writes the whole message.
+func (c *converter) message(m *Meta) error {
+	c.size, c.bodies = m.Size, map[*Part]content{}
 	if _, err := c.measure(&m.Root); err != nil {
 		return err
 	}
@@ -40,15 +65,6 @@ func To7Bit(r io.ReaderAt, m *Meta, w io.Writer) error {
 		return err
 	}
 	return c.w.Flush()
-}
-
-// converter writes a message part by part.
-type converter struct {
-	r          io.ReaderAt
-	w          *bufio.Writer
-	size       int64
-	bodies     map[*Part]content
-	boundaries string // of all multiparts
 }
 
 func (c *converter) section(x Extent) *io.SectionReader {
@@ -72,30 +88,32 @@ func (c *converter) part(p *Part, message bool) error {
 	case !clean || p.Encoding == "binary" && body.long:
 		return c.leaf(p, message)
 	}
-	encoding := ""
-	if p.Encoding == "8bit" || p.Encoding == "binary" {
-		encoding = "7bit"
-	}
-	if err := c.header(p, encoding, message); err != nil {
+	if err := c.header(p, c.relabelled(p), message); err != nil {
 		return err
 	}
 	return c.copy(p.Body)
 }
 
+// relabelled is the encoding of a part whose content is 7bit now or was before;
+// empty if it stays what it is.
+func (c *converter) relabelled(p *Part) string {
+	if !c.nulOnly && (p.Encoding == "8bit" || p.Encoding == "binary") {
+		return "7bit"
+	}
+	return ""
+}
+
 // container writes a multipart or a message part by part.
 func (c *converter) container(p *Part, message bool) error {
-	encoding := ""
 	switch p.Encoding {
-	case "8bit", "binary":
-		encoding = "7bit"
-	case "7bit":
+	case "7bit", "8bit", "binary":
 	default:
 		return ErrNot7Bit // RFC 2045 §6.4 forbids it, and what it means is unclear
 	}
-	if !isASCII(p.Param("boundary")) {
+	if !c.nulOnly && !isASCII(p.Param("boundary")) {
 		return ErrNot7Bit
 	}
-	if err := c.header(p, encoding, message); err != nil {
+	if err := c.header(p, c.relabelled(p), message); err != nil {
 		return err
 	}
 	if p.Message != nil {
@@ -171,9 +189,12 @@ func (c *converter) header(p *Part, encoding string, message bool) error {
 		if encoding != "" && f.Is("Content-Transfer-Encoding") {
 			continue
 		}
-		raw, err := asciiField(f)
-		if err != nil {
-			return err
+		raw := f.Raw
+		if !c.nulOnly {
+			var err error
+			if raw, err = asciiField(f); err != nil {
+				return err
+			}
 		}
 		c.w.Write(raw)
 	}
@@ -208,7 +229,7 @@ func (c *converter) between(x Extent) error {
 	for {
 		n, err := src.Read(buf[:])
 		for i, b := range buf[:n] {
-			if b >= 0x80 || b == 0 {
+			if b >= 0x80 && !c.nulOnly || b == 0 {
 				buf[i] = filler
 			}
 		}
@@ -281,6 +302,9 @@ func (c *converter) scan(x Extent) (content, error) {
 				width = 0
 			}
 			b = b[line:]
+		}
+		if c.nulOnly {
+			found.eightBit, found.long = false, false
 		}
 		if err == io.EOF || len(buf) == 0 {
 			return found, nil

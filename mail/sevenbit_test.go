@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -59,6 +60,40 @@ func convert(t testing.TB, raw []byte) (string, error) {
 		t.Fatalf("%q → %q:\n%q, want\n%q", raw, out.Bytes(), after, before)
 	}
 	return out.String(), nil
+}
+
+func TestWithoutNUL(t *testing.T) {
+	tests := []struct {
+		name, in, want string
+		err            error
+	}{
+		{"no NUL", "Subject: \xfc\r\nContent-Transfer-Encoding: binary\r\n\r\n\xfc\r", "Subject: \xfc\r\nContent-Transfer-Encoding: binary\r\n\r\n\xfc\r", nil},
+		{"binary", "Subject: \xfc\r\nContent-Type: image/x\r\nContent-Transfer-Encoding: binary\r\n\r\n\x00\xff\r\x01",
+			"Subject: \xfc\r\nContent-Type: image/x\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\nAP8NAQ==\r\n", nil},
+		{"text", "Subject: x\r\n\r\na\x00\xfc\n\r\n",
+			"Subject: x\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=00=FC=0A\r\n", nil},
+		{"one part of several", "Content-Transfer-Encoding: binary\r\nContent-Type: multipart/mixed; boundary=\xfc\r\n\r\npr\x00\xe9\r\n--\xfc\r\n\r\n\xe9\r\n--\xfc\r\nContent-Type: image/x\r\n\r\n\x00\r\n--\xfc--\r\n",
+			"Content-Transfer-Encoding: binary\r\nContent-Type: multipart/mixed; boundary=\xfc\r\n\r\npr?\xe9\r\n--\xfc\r\n\r\n\xe9\r\n--\xfc\r\nContent-Type: image/x\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==\r\n--\xfc--\r\n", nil},
+		{"in a message", "Content-Type: message/rfc822\r\n\r\nContent-Type: image/x\r\n\r\n\x00",
+			"Content-Type: message/rfc822\r\n\r\nContent-Type: image/x\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==\r\n", nil},
+		{"header", "Subject: a\x00b\r\n\r\nx\r\n", "", ErrNotASCII},
+		{"no header", "a\x00b\r\n", "", ErrNot7Bit},
+		{"unknown encoding", "Content-Transfer-Encoding: x-y\r\n\r\n\x00\r\n", "", ErrNot7Bit},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			raw := []byte(tt.in)
+			m := ParseBytes(raw)
+			var out bytes.Buffer
+			err := WithoutNUL(bytes.NewReader(raw), m, &out)
+			if !errors.Is(err, tt.err) || err == nil && out.String() != tt.want {
+				t.Fatalf("%q, %v\nwant %q, %v", out.String(), err, tt.want, tt.err)
+			}
+			if before, after := leaves(t, raw, &m.Root), leaves(t, out.Bytes(), &ParseBytes(out.Bytes()).Root); err == nil && !slices.Equal(before, after) {
+				t.Errorf("%q, want %q", after, before)
+			}
+		})
+	}
 }
 
 func TestTo7Bit(t *testing.T) {
@@ -137,5 +172,12 @@ func FuzzTo7Bit(f *testing.F) {
 		f.Add(bytes.ReplaceAll(raw, []byte("e\r\n"), []byte("é\r\n")))
 		f.Add(bytes.ReplaceAll(raw, []byte("t\r\n"), []byte("é\xff\x00\r\n")))
 	}
-	f.Fuzz(func(t *testing.T, raw []byte) { convert(t, raw) })
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		convert(t, raw)
+		var out bytes.Buffer
+		err := WithoutNUL(bytes.NewReader(raw), ParseBytes(raw), &out)
+		if err == nil && (bytes.IndexByte(out.Bytes(), 0) >= 0 || bytes.IndexByte(raw, 0) < 0 && !bytes.Equal(raw, out.Bytes())) {
+			t.Fatalf("%q → %q", raw, out.Bytes())
+		}
+	})
 }
