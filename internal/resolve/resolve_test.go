@@ -117,22 +117,29 @@ func TestResolverWithoutEDNS(t *testing.T) {
 	}
 }
 
-// One of the two lookups failing proves nothing about the host.
+// One of the two lookups failing proves nothing about the host, nor that its
+// zone is not signed.
 func TestHalfOfTheAddresses(t *testing.T) {
 	r := resolving(t, func(w dns.ResponseWriter, q *dns.Msg) {
 		m := says(t, q)
 		switch name := q.Question[0].Name; {
-		case q.Question[0].Qtype == dns.TypeAAAA:
+		case q.Question[0].Qtype == dns.TypeAAAA && name != "six.test.", q.Question[0].Qtype == dns.TypeA && name == "six.test.":
 			m.Rcode = dns.RcodeServerFailure
-		case name == "good.test.":
-			m = says(t, q, "good.test. 60 IN A 127.0.0.1")
+		case name == "good.test." || name == "signed.test.":
+			m = says(t, q, name+" 60 IN A 127.0.0.1")
+			m.AuthenticatedData = name == "signed.test."
+		case name == "six.test.":
+			m = says(t, q, name+" 60 IN AAAA ::1")
+			m.AuthenticatedData = true
 		case name == "none.test.":
 			m.Rcode = dns.RcodeNameError
 		}
 		w.WriteMsg(m)
 	})
-	if a, _, err := r.Addrs(context.Background(), "good.test"); err != nil || len(a) != 1 {
-		t.Errorf("got %v, %v", a, err)
+	for name, secure := range map[string]bool{"good.test": false, "signed.test": true, "six.test": true} {
+		if a, info, err := r.Addrs(context.Background(), name); err != nil || len(a) != 1 || info.Secure != secure || info.Name != name || info.TTL == 0 {
+			t.Errorf("%s: got %v, %+v, %v", name, a, info, err)
+		}
 	}
 	for _, name := range []string{"empty.test", "none.test"} {
 		if a, _, err := r.Addrs(context.Background(), name); err == nil || errors.Is(err, ErrNoDomain) {

@@ -84,14 +84,17 @@ func (r *Resolver) AAAA(ctx context.Context, name string) ([]netip.Addr, Info, e
 }
 
 // Addrs finds the addresses of a host, those of IPv6 first. It fails if one of
-// the two lookups fails and the other yields nothing. It is Secure if both
-// are.
+// the two lookups fails and the other yields nothing. It is Secure if all that
+// was answered is: who can silence one question must not make a signed zone
+// look like one that is not (RFC 7672 §2.1.1).
 func (r *Resolver) Addrs(ctx context.Context, name string) ([]netip.Addr, Info, error) {
 	six, info, err6 := r.AAAA(ctx, name)
 	four, info4, err4 := r.A(ctx, name)
-	info.Secure = info.Secure && info4.Secure
-	if info.Name == "" {
-		info.Name = info4.Name
+	switch {
+	case unanswered(err6):
+		info = info4
+	case !unanswered(err4):
+		info.Secure = info.Secure && info4.Secure
 	}
 	if len(six) == 0 || len(four) > 0 && info4.TTL < info.TTL {
 		info.TTL = info4.TTL
@@ -101,6 +104,8 @@ func (r *Resolver) Addrs(ctx context.Context, name string) ([]netip.Addr, Info, 
 	}
 	return nil, info, worse(err6, err4)
 }
+
+func unanswered(err error) bool { return err != nil && !errors.Is(err, ErrNoDomain) }
 
 // collect asks for records of one type and turns them into ours.
 func collect[R dns.RR, T any](ctx context.Context, r *Resolver, name string, qtype uint16, as func(R) (T, bool)) ([]T, Info, error) {
