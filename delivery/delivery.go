@@ -178,6 +178,8 @@ func (d *Deliverer) acceptance(ctx context.Context, m *Message, head *header, x 
 			// exactly one should remain; who relays must not look for one (RFC
 			// 5321 §4.4).
 			return len(x.remote) == 0
+		case m.Submission && (f.Is("Bcc") || f.Is("Resent-Bcc")):
+			return true // not every program takes it out itself (RFC 5322 §3.6.3)
 		case m.Submission || m.Foreign:
 			return mailauth.Forged(f, d.o.AuthservID)
 		}

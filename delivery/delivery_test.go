@@ -308,6 +308,19 @@ func TestPrefix(t *testing.T) {
 	if got := served(t, a, a.Outgoing[0].Prefix); got != want {
 		t.Errorf("relayed:\n got %q\nwant %q", got, want)
 	}
+	// Who is sent to by Bcc is shown to nobody, whatever a user's program leaves in.
+	const blind = "bcc: z@far.test,\r\n y@far.test\r\nSubject: x\r\nResent-Bcc: w@far.test\r\n\r\nBcc: text\r\n"
+	for _, submitted := range []bool{true, false} {
+		m := message(blind, "bob@b.test", "z@far.test")
+		m.Submission = submitted
+		a, err := s.Prepare(t.Context(), m)
+		s.must(err)
+		for _, p := range [][]byte{a.Local[0].Prefix, a.Outgoing[0].Prefix} {
+			if got := served(t, a, p); strings.HasSuffix(got, "Subject: x\r\n\r\nBcc: text\r\n") != submitted || strings.HasSuffix(got, blind) == submitted {
+				t.Errorf("submitted %v: %q", submitted, got)
+			}
+		}
+	}
 	if due := a.Outgoing[0]; !due.Due.Equal(testNow) || !due.Expires.Equal(testNow.Add(defaultExpire)) {
 		t.Errorf("due %v, expires %v", due.Due, due.Expires)
 	}
