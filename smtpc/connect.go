@@ -54,7 +54,7 @@ func (c *Client) connect(ctx context.Context, h host, a netip.Addr, ready net.Co
 	if errors.Is(err, errNoTLS) {
 		// Opportunistic means that mail goes in clear rather than not at all;
 		// the failed handshake has used the connection up (RFC 7435 §3).
-		rec.add(Remark, "TLS failed, connecting again without it")
+		rec.add(Remark, "TLS failed, connecting again without it: "+netWords(p.broken))
 		p, o, _ = p.open(ctx, TLSNone, rec)
 	}
 	if o != nil {
@@ -90,7 +90,7 @@ func (p *peer) open(ctx context.Context, mode TLSMode, rec *recorder) (*peer, *O
 	defer stop()
 	if mode == TLSImplicit {
 		if err := p.startTLS(ctx, mode); err != nil {
-			return p, p.lost(err), nil
+			return p, p.insecure(err), nil
 		}
 	}
 	if o := p.greet(); o != nil {
@@ -156,7 +156,7 @@ func (p *peer) upgrade(ctx context.Context, mode TLSMode) (*Outcome, error) {
 				return p.hello(), nil
 			case errors.Is(err, errInjected) || must || ctx.Err() != nil:
 				p.broken = err
-				return p.lost(err), nil
+				return p.insecure(err), nil
 			}
 			p.broken = err
 			return nil, errNoTLS
@@ -292,6 +292,13 @@ func (p *peer) lost(err error) *Outcome {
 	}
 	o := temporary(code, "the connection was lost: %s", netWords(err))
 	return &o
+}
+
+// insecure is the outcome of a handshake that failed where TLS has to be.
+func (p *peer) insecure(err error) *Outcome {
+	o := p.lost(err)
+	o.Text = "TLS is required here and failed: " + netWords(err)
+	return o
 }
 
 // refused is the outcome of a host that takes no mail from us.

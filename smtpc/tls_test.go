@@ -2,6 +2,7 @@ package smtpc
 
 import (
 	"crypto/tls"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -25,6 +26,8 @@ func TestTLSFailsThenInClear(t *testing.T) {
 	conf, _ := smtpctest.Certificate(t, "mx.b.test")
 	old := conf.Clone()
 	old.MaxVersion, old.MinVersion = tls.VersionTLS10, tls.VersionTLS10
+	why := map[string]string{"old version": "the remote server gave TLS up: protocol version not supported", "garbage": "what the remote server says is no TLS",
+		"hangs up": "the remote server closed the connection"}
 	for name, o := range map[string]smtpctest.Options{
 		"old version": {TLS: old},
 		"garbage": {Ext: []string{"STARTTLS"}, Reply: func(c *smtpctest.Conn, l string) string {
@@ -56,6 +59,10 @@ func TestTLSFailsThenInClear(t *testing.T) {
 			want(t, r.Outcomes[0], "delivered 250 2.0.0", "")
 			if m := s.Messages(); len(m) != 1 || m[0].TLS || r.Outcomes[0].TLS != "" {
 				t.Errorf("got %+v", m)
+			}
+			said := fmt.Sprint(r.Lines)
+			if why[name] != "" && !strings.Contains(said, "TLS failed, connecting again without it: "+why[name]) {
+				t.Errorf("the dialogue does not say why: %s", said)
 			}
 		})
 	}

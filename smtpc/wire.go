@@ -255,6 +255,8 @@ func netWords(err error) string {
 	var op *net.OpError
 	var ne net.Error
 	switch {
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return "what the remote server says is no TLS"
 	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
 		return "the attempt was broken off"
 	case errors.As(err, &ne) && ne.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
@@ -267,6 +269,8 @@ func netWords(err error) string {
 		return "the remote server broke the connection off"
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return "no route to this address"
+	case errors.As(err, &op) && op.Op == "remote error": // crypto/tls: an alert
+		return "the remote server gave TLS up: " + printable(strings.TrimPrefix(op.Err.Error(), "tls: "))
 	case errors.As(err, &op):
 		return printable(op.Err.Error())
 	}

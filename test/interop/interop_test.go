@@ -392,7 +392,7 @@ func receives(t *testing.T, s *lab.Site, p *peer) {
 	if p.deaf {
 		// It offers STARTTLS, and no handshake comes about: where TLS is demanded
 		// mail waits, elsewhere it goes in clear.
-		const failed = "the connection was lost"
+		const failed = "TLS is required here and failed"
 		arrive, stay[p.domain()], stay["sts-"+p.domain()], stay["bad-"+p.domain()] = arrive[:1], failed, failed, failed
 	}
 	for _, subject := range arrive {
