@@ -290,6 +290,9 @@ func oneArg(f *flags, args []string, what string) (string, error) {
 // readCredential reads a password, from a terminal twice and unseen, and
 // makes what is kept of it. The password itself goes nowhere else.
 func (c *cli) readCredential(address string) (store.Credential, error) {
+	if _, err := parseAddress(address); err != nil {
+		return store.Credential{}, err // before somebody types a password twice
+	}
 	password, err := c.readPassword(address)
 	if err != nil {
 		return store.Credential{}, err
