@@ -26,7 +26,11 @@ func (published) MX(context.Context, string) ([]resolve.MX, resolve.Info, error)
 	return nil, resolve.Info{}, resolve.ErrNoDomain
 }
 
-func (published) Addrs(context.Context, string) ([]netip.Addr, resolve.Info, error) {
+func (published) A(context.Context, string) ([]netip.Addr, resolve.Info, error) {
+	return nil, resolve.Info{}, resolve.ErrNoDomain
+}
+
+func (published) AAAA(context.Context, string) ([]netip.Addr, resolve.Info, error) {
 	return nil, resolve.Info{}, resolve.ErrNoDomain
 }
 

@@ -38,7 +38,11 @@ func (world) MX(context.Context, string) ([]resolve.MX, resolve.Info, error) {
 	return nil, resolve.Info{}, resolve.ErrNoDomain
 }
 
-func (world) Addrs(context.Context, string) ([]netip.Addr, resolve.Info, error) {
+func (world) A(context.Context, string) ([]netip.Addr, resolve.Info, error) {
+	return nil, resolve.Info{}, resolve.ErrNoDomain
+}
+
+func (world) AAAA(context.Context, string) ([]netip.Addr, resolve.Info, error) {
 	return nil, resolve.Info{}, resolve.ErrNoDomain
 }
 

@@ -87,8 +87,12 @@ func (c *cache) MX(ctx context.Context, name string) ([]resolve.MX, resolve.Info
 	return remember(ctx, c, "M"+name, func() ([]resolve.MX, resolve.Info, error) { return c.r.MX(ctx, name) })
 }
 
-func (c *cache) Addrs(ctx context.Context, name string) ([]netip.Addr, resolve.Info, error) {
-	return remember(ctx, c, "A"+name, func() ([]netip.Addr, resolve.Info, error) { return c.r.Addrs(ctx, name) })
+func (c *cache) A(ctx context.Context, name string) ([]netip.Addr, resolve.Info, error) {
+	return remember(ctx, c, "A"+name, func() ([]netip.Addr, resolve.Info, error) { return c.r.A(ctx, name) })
+}
+
+func (c *cache) AAAA(ctx context.Context, name string) ([]netip.Addr, resolve.Info, error) {
+	return remember(ctx, c, "6"+name, func() ([]netip.Addr, resolve.Info, error) { return c.r.AAAA(ctx, name) })
 }
 
 func (c *cache) PTR(ctx context.Context, a netip.Addr) ([]string, resolve.Info, error) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"postrider/internal/resolve"
 	"postrider/mail"
 )
 
@@ -36,7 +37,7 @@ func checkIPRev(ctx context.Context, r Resolver, a netip.Addr) IPRev {
 		if err != nil {
 			continue
 		}
-		addrs, _, err := r.Addrs(ctx, name)
+		addrs, _, err := addrsLike(ctx, r, a, name)
 		switch {
 		case slices.Contains(addrs, a):
 			return IPRev{Result: Pass, Name: name}
@@ -45,4 +46,13 @@ func checkIPRev(ctx context.Context, r Resolver, a netip.Addr) IPRev {
 		}
 	}
 	return out
+}
+
+// addrsLike looks up those addresses of a name that are of the kind of a: the
+// other question would only be another one that can fail.
+func addrsLike(ctx context.Context, r Resolver, a netip.Addr, name string) ([]netip.Addr, resolve.Info, error) {
+	if a.Is4() {
+		return r.A(ctx, name)
+	}
+	return r.AAAA(ctx, name)
 }

@@ -111,7 +111,7 @@ func (d *DMARC) asks(ctx context.Context, r Resolver) Disposition {
 
 // missing tells whether a domain does not exist at all (RFC 9989 §3.2.13).
 func missing(ctx context.Context, r Resolver, domain string) bool {
-	_, _, err := r.Addrs(ctx, domain)
+	_, _, err := r.A(ctx, domain)
 	return err != nil && nothing(err)
 }
 

@@ -59,13 +59,25 @@ func (w world) MX(_ context.Context, name string) ([]resolve.MX, resolve.Info, e
 	return out, resolve.Info{}, err
 }
 
-func (w world) Addrs(_ context.Context, name string) ([]netip.Addr, resolve.Info, error) {
-	rrs, err := w.get("A", name)
-	var out []netip.Addr
-	for _, rr := range rrs {
-		out = append(out, netip.MustParseAddr(rr))
+func (w world) A(_ context.Context, name string) ([]netip.Addr, resolve.Info, error) {
+	return w.addrs("A", name, netip.Addr.Is4)
+}
+
+func (w world) AAAA(_ context.Context, name string) ([]netip.Addr, resolve.Info, error) {
+	if w["AAAA "+name] != nil {
+		return w.addrs("AAAA", name, netip.Addr.Is6)
 	}
-	return out, resolve.Info{}, err
+	return w.addrs("A", name, netip.Addr.Is6)
+}
+
+func (w world) addrs(kind, name string, wanted func(netip.Addr) bool) (out []netip.Addr, info resolve.Info, err error) {
+	rrs, err := w.get(kind, name)
+	for _, rr := range rrs {
+		if a := netip.MustParseAddr(rr); wanted(a) {
+			out = append(out, a)
+		}
+	}
+	return out, info, err
 }
 
 func (w world) PTR(_ context.Context, a netip.Addr) ([]string, resolve.Info, error) {
@@ -175,7 +187,11 @@ func (s silent) MX(ctx context.Context, _ string) ([]resolve.MX, resolve.Info, e
 	return nil, resolve.Info{}, s.wait(ctx)
 }
 
-func (s silent) Addrs(ctx context.Context, _ string) ([]netip.Addr, resolve.Info, error) {
+func (s silent) A(ctx context.Context, _ string) ([]netip.Addr, resolve.Info, error) {
+	return nil, resolve.Info{}, s.wait(ctx)
+}
+
+func (s silent) AAAA(ctx context.Context, _ string) ([]netip.Addr, resolve.Info, error) {
 	return nil, resolve.Info{}, s.wait(ctx)
 }
 

@@ -16,7 +16,8 @@ import (
 type Resolver interface {
 	TXT(ctx context.Context, name string) ([]string, resolve.Info, error)
 	MX(ctx context.Context, name string) ([]resolve.MX, resolve.Info, error)
-	Addrs(ctx context.Context, name string) ([]netip.Addr, resolve.Info, error)
+	A(ctx context.Context, name string) ([]netip.Addr, resolve.Info, error)
+	AAAA(ctx context.Context, name string) ([]netip.Addr, resolve.Info, error)
 	PTR(ctx context.Context, a netip.Addr) ([]string, resolve.Info, error)
 }
 
@@ -51,7 +52,7 @@ func checkSPF(ctx context.Context, r Resolver, p *Peer) SPF {
 	sender := local + "@" + key
 	// The library's limits are those of RFC 7208 §4.6.4: 10 look-ups, 2 void.
 	result, why := spf.CheckHostWithSender(p.Addr.Unmap().AsSlice(), p.Helo, sender,
-		spf.WithContext(ctx), spf.WithResolver(spfResolver{r}))
+		spf.WithContext(ctx), spf.WithResolver(spfResolver{r, p.Addr}))
 	out.Result, out.Reason = Value(result), spfReason(result, why)
 	if ctx.Err() != nil && result != spf.Pass {
 		out.Result, out.Reason = TempError, "the look-ups took too long"
@@ -86,7 +87,10 @@ func spfReason(result spf.Result, why error) string {
 
 // spfResolver is a Resolver as the SPF library wants it: it tells by
 // *net.DNSError what is not there and what is temporary.
-type spfResolver struct{ r Resolver }
+type spfResolver struct {
+	r    Resolver
+	peer netip.Addr
+}
 
 func dnsError(name string, n int, err error) error {
 	switch {
@@ -117,8 +121,13 @@ func (s spfResolver) LookupMX(ctx context.Context, name string) ([]*net.MX, erro
 	return out, dnsError(name, len(all), err)
 }
 
+// LookupIPAddr looks up addresses of the peer's kind (RFC 7208 §5), and if there
+// are none those of IPv4, which "exists" is about (§5.7).
 func (s spfResolver) LookupIPAddr(ctx context.Context, host string) ([]net.IPAddr, error) {
-	all, _, err := s.r.Addrs(ctx, host)
+	all, _, err := addrsLike(ctx, s.r, s.peer, host)
+	if s.peer.Is6() && len(all) == 0 && (err == nil || nothing(err)) {
+		all, _, err = s.r.A(ctx, host)
+	}
 	var out []net.IPAddr
 	for _, a := range all {
 		out = append(out, net.IPAddr{IP: a.AsSlice()})

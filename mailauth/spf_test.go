@@ -29,6 +29,7 @@ func TestSPF(t *testing.T) {
 		{"mx", "v=spf1 mx -all", "x@a.test", world{"MX a.test": {"h.a.test"}, "A h.a.test": {"192.0.2.1"}}, Pass, ""},
 		{"macro", "v=spf1 exists:%{ir}.%{l}.%{d} -all", "x@a.test", world{"A 1.2.0.192.x.a.test": {"127.0.0.2"}}, Pass, ""},
 		{"temporary", "v=spf1 include:b.test -all", "x@a.test", world{"TXT b.test": {"!"}}, TempError, "look-up failed"},
+		{"the other kind of address fails", "v=spf1 a:h.a.test -all", "x@a.test", world{"A h.a.test": {"192.0.2.1"}, "AAAA h.a.test": {"!"}}, Pass, ""},
 		{"wrong", "v=spf1 ip4:hello -all", "x@a.test", nil, PermError, "wrong"},
 		{"wrong behind what matches", "v=spf1 ip4:192.0.2.1 -all foo", "x@a.test", nil, PermError, "wrong"},
 		{"wrong where it points to", "v=spf1 ip4:192.0.2.1 redirect=", "x@a.test", nil, PermError, "wrong"},
@@ -118,4 +119,27 @@ func FuzzSPF(f *testing.F) {
 			t.Fatal("not ASCII")
 		}
 	})
+}
+
+// TestHalfOfTheAddresses: that the look-up of IPv6 addresses fails is no proof
+// about a peer that has one, and none is made of it against others.
+func TestHalfOfTheAddresses(t *testing.T) {
+	w := world{"TXT a.test": {"v=spf1 a:h.a.test -all"}, "TXT e.test": {"v=spf1 exists:h.a.test -all"}, "TXT f.test": {"v=spf1 exists:only.test -all"},
+		"A h.a.test": {"192.0.2.1"}, "AAAA h.a.test": {"!"}, "A only.test": {"192.0.2.1"},
+		"PTR 2001:db8::1": {"h.a.test"}, "PTR 192.0.2.1": {"h.a.test"}}
+	for _, c := range []struct {
+		peer, domain string
+		want, iprev  Value
+	}{
+		{"2001:db8::1", "a.test", TempError, TempError}, {"192.0.2.1", "a.test", Pass, Pass}, {"2001:db8::1", "e.test", TempError, TempError},
+		{"2001:db8::1", "f.test", Pass, TempError}, // "exists" is about IPv4, whatever the peer has (RFC 7208 §5.7)
+	} {
+		p := Peer{Addr: netip.MustParseAddr(c.peer), From: mail.Address{Local: "x", Domain: c.domain}}
+		if got := checkSPF(t.Context(), w, &p); got.Result != c.want {
+			t.Errorf("%s for %s: %+v", c.peer, c.domain, got)
+		}
+		if got := checkIPRev(t.Context(), w, p.Addr); got.Result != c.iprev {
+			t.Errorf("%s: %+v", c.peer, got)
+		}
+	}
 }

@@ -102,7 +102,11 @@ func (testDNS) MX(context.Context, string) ([]resolve.MX, resolve.Info, error) {
 	return nil, resolve.Info{}, resolve.ErrNoDomain
 }
 
-func (testDNS) Addrs(context.Context, string) ([]netip.Addr, resolve.Info, error) {
+func (testDNS) A(context.Context, string) ([]netip.Addr, resolve.Info, error) {
+	return nil, resolve.Info{}, resolve.ErrNoDomain
+}
+
+func (testDNS) AAAA(context.Context, string) ([]netip.Addr, resolve.Info, error) {
 	return nil, resolve.Info{}, resolve.ErrNoDomain
 }
 
