@@ -17,6 +17,9 @@ func (s *session) cmdSelect(d *wire.Decoder) error {
 	if err := d.Err(); err != nil {
 		return err
 	}
+	if known.seqs.Ranges != nil && s.enabled&uidOnly != 0 {
+		return errUIDRequired // a sample of numbers means nothing
+	}
 	if s.box != nil {
 		s.unselect()
 		s.c.write("* OK [CLOSED] Previous mailbox is now closed\r\n")
