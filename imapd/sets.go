@@ -34,13 +34,15 @@ func (s *session) savedIndices() []int {
 	return out
 }
 
-// seqIndices resolves sequence numbers, of which 0 stands for "*".
+// seqIndices resolves sequence numbers, of which 0 stands for "*". If strict,
+// each has to be one of a message (RFC 9051 §9: seq-number), but for ranges with
+// "*" where there is none: clients ask for 1:* of empty mailboxes.
 func (v *mailboxView) seqIndices(set wire.Set, strict bool) ([]int, error) {
 	n := uint32(v.told.Len())
 	var out []int
 	for _, r := range set.Ranges {
 		lo, hi, star := bounds(r, n)
-		if strict && !star && lo > n {
+		if strict && max(r.A, r.B) > n && !(star && n == 0) {
 			return nil, errSequence
 		}
 		out = fill(out, int(max(lo, 1))-1, int(min(hi, n)))
