@@ -93,6 +93,8 @@ func (d *dateParts) take(tok string) bool {
 	switch c := tok[0]; {
 	case strings.Contains(tok, ":") && d.hour < 0:
 		return d.takeTime(tok)
+	case strings.Contains(tok, ".") && d.hour < 0 && d.year >= 0: // as some write 2.04.31
+		return d.takeTime(strings.ReplaceAll(tok, ".", ":"))
 	case d.hour >= 0 && (c == '+' || c == '-') && len(tok) > 1:
 		return d.takeZone(tok)
 	case strings.Count(tok, "-") == 2 && d.day < 0:
