@@ -41,7 +41,7 @@ func (o *Options) settle(m *store.Outgoing, r store.OutRcpt, out smtpc.Outcome, 
 	silent := m.Envelope.From.IsZero() // RFC 5321 §4.5.5: never a notice of a notice
 	switch {
 	case out.Status == smtpc.Delivered:
-		v.write.Done = true
+		v.write.Done, v.write.Taken = true, true
 		// A server that knows DSN has taken the duty with the message (RFC
 		// 3461 §5.2.2).
 		if !silent && !out.DSN && r.Recipient.Notify&mail.NotifySuccess != 0 {

@@ -475,6 +475,7 @@ type RcptOutcome struct {
 	Delayed bool     // a notice of delay goes out with this
 	Events  []Event  // for the message's journey; what concerns several recipients stands with one
 	Refused *Refused // the address was refused for good; nil if not
+	Taken   bool     // its server took the message: earlier refusals no longer count
 }
 
 // Refused counts an address that was refused for good: after so many times,

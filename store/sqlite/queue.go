@@ -252,6 +252,9 @@ func finishRcpts(t *tx, outcomes []store.RcptOutcome, dead *[]deadBody) error {
 		if err == nil && o.Refused != nil {
 			err = countRefused(t, o.ID, o.Refused)
 		}
+		if err == nil && o.Taken {
+			err = forgetRefused(t, o.ID)
+		}
 		if err == nil {
 			err = finishRcpt(t, o)
 		}

@@ -24,6 +24,11 @@ func countRefused(t *tx, id store.RcptID, r *store.Refused) error {
 	return err
 }
 
+// forgetRefused begins anew with a recipient whose server has taken a message.
+func forgetRefused(t *tx, id store.RcptID) error {
+	return t.run(`DELETE FROM suppressed WHERE (dest, local) = (SELECT dest, lower(local) FROM out_rcpt WHERE id = ?1) AND until <= ?2`, int64(id), t.now)
+}
+
 // Suppressions lists them by domain and name.
 func (e *Engine) Suppressions(ctx context.Context) ([]store.Suppression, error) {
 	var all []store.Suppression

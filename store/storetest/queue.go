@@ -456,6 +456,15 @@ func suppression(s *suite) {
 	if len(list) != 1 || !list[0].Until.IsZero() || list[0].Refused != 1 || list[0].Address.String() != "bob@b.test" || list[0].Reason != "550 5.1.1 no" {
 		s.Errorf("after one: %+v", list)
 	}
+	// What is taken in between proves that the address is good.
+	s.a.send(now, "bob@b.test", "2@b.test")
+	for _, r := range s.a.lease("b.test", now).Rcpts {
+		s.ok(s.b.Finish(s.ctx, []store.RcptOutcome{{ID: r.ID, Fence: r.Fence, Done: true, Taken: true}}))
+	}
+	list, err = s.b.Suppressions(s.ctx)
+	s.ok(err)
+	s.equal("after a message was taken", len(list), 0)
+	refuse()
 	refuse()
 	s.a.send(now, "bob@B.test")
 	l := s.a.lease("b.test", now)
@@ -469,7 +478,10 @@ func suppression(s *suite) {
 	s.ok(s.b.Suppress(s.ctx, store.Suppression{Address: s.address("Bob@b.test"), Until: until, Reason: "by hand"}))
 	l = s.a.lease("b.test", now)
 	s.equal("suppressed until", l.Rcpts[0].Suppressed, until)
-	s.ok(s.a.Finish(s.ctx, []store.RcptOutcome{{ID: l.Rcpts[0].ID, Fence: l.Rcpts[0].Fence, Done: true}}))
+	s.ok(s.a.Finish(s.ctx, []store.RcptOutcome{{ID: l.Rcpts[0].ID, Fence: l.Rcpts[0].Fence, Done: true, Taken: true}}))
+	list, err = s.b.Suppressions(s.ctx)
+	s.ok(err)
+	s.equal("an operator's word stays", len(list), 1)
 }
 
 // sendLimits counts what an account submits.
