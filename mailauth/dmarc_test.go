@@ -141,6 +141,25 @@ func TestDMARC(t *testing.T) {
 	}
 }
 
+// TestUnreadAuthor has in From what is no address, and what somebody may take
+// for one of a.test all the same. What is of bad form and shows nobody else is
+// let through.
+func TestUnreadAuthor(t *testing.T) {
+	w := world{"TXT _dmarc.a.test": {"v=DMARC1; p=reject"}, "TXT c.test": {"v=spf1 +all"}, "TXT _dmarc.c.test": {"v=DMARC1; p=reject"}}
+	for want, forms := range map[Verdict][]string{
+		Refuse: {"alice@a.test.", "<alice@a.test.>", "<<alice@a.test>>", "'alice@a.test'", "<'alice@a.test'>", "<mailto:alice@a.test>", "[alice@a.test]", "{alice@a.test}", "alice@@a.test",
+			"x@c.test@a.test", "alice@a.test@c.test", "alice@[a.test]", "alice@\"a.test\"", "alice@a.test#", "<alice@a.test/x>", "alice@a.test!", "alice@a.test\\", "<alice@a.test\u00a0>",
+			"alice@a.test\u3002", "<alice@a\u3002test.>", "\xe9lice@a.test", "\"alice@a.test <x@c.test>", "(alice@a.test x@c.test", "x@c.test, alice@a.test.", "alice@A.TEST."},
+		Accept: {"x@c.test", "Doe, John <x@c.test>", "'x@c.test' <x@c.test>", "x@c.test <x@c.test>", "\"alice@a.test\" <x@c.test>", "MAILER-DAEMON", "<>", "x@[192.0.2.1]", "x@", "@", "a@."},
+	} {
+		for _, f := range forms {
+			if r := checkFrom(t, w, Options{}, "x@c.test", "From: "+f+"\r\nSubject: x\r\n\r\nhello\r\n"); r.Verdict != want {
+				t.Errorf("%s: %s, %q", f, r.Verdict, r.Reasons)
+			}
+		}
+	}
+}
+
 func TestActions(t *testing.T) {
 	w := world{"TXT _dmarc.a.test": {"v=DMARC1; p=reject"}, "TXT c.test": {"v=spf1 -all"}}
 	for _, c := range []struct {
