@@ -67,7 +67,7 @@ func (c *Config) healthAddrs() map[string]string {
 	}
 	for _, w := range c.wantedListeners() {
 		for i, a := range w.addrs {
-			addrs[fmt.Sprintf("%s#%d", w.name, i+1)] = a
+			addrs[listenerName(w.name, i+1)] = a
 		}
 	}
 	return addrs

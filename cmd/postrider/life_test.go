@@ -165,7 +165,7 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = postrider(t, "", "health", "--config", c.ConfigFile())
-	if got.status != exitFailure || !strings.Contains(got.stderr, "is the server running?") || strings.Count(got.stderr, "\n") != 1 {
+	if got.status != exitFailure || !strings.Contains(got.stderr, "is the server running?") || strings.Contains(got.stderr, "#1") || strings.Count(got.stderr, "\n") != 1 {
 		t.Errorf("no server: status %d, %q", got.status, got.stderr)
 	}
 	// Something listens and is not what it should be.
@@ -184,7 +184,7 @@ func TestHealth(t *testing.T) {
 			c.Close()
 		}
 	}()
-	err = checkListener("smtp#1", l.Addr().String())
+	err = checkListener("smtp#2", l.Addr().String())
 	if err == nil || !strings.Contains(err.Error(), `it greets with "421 busy"`) {
 		t.Errorf("a stranger: %v", err)
 	}

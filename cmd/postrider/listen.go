@@ -159,18 +159,23 @@ func (b bound) address() string {
 	return b.Addr().String()
 }
 
+// listenerName names the n-th address of a service, from 1: the second of smtp
+// is "smtp#2".
+func listenerName(service string, n int) string {
+	if n == 1 {
+		return service
+	}
+	return fmt.Sprintf("%s#%d", service, n)
+}
+
 // writeListeners tells others where the server listens: a JSON object with a
-// listener's name and its address. The second address of a service is
-// "smtp#2". The file is there only while everything is open.
+// listener's name and its address. The file is there only while everything is open.
 func writeListeners(data string, all []bound) error {
 	addrs := map[string]string{}
 	count := map[string]int{}
 	for _, b := range all {
-		name := b.name
-		if count[name]++; count[name] > 1 {
-			name = fmt.Sprintf("%s#%d", name, count[name])
-		}
-		addrs[name] = b.address()
+		count[b.name]++
+		addrs[listenerName(b.name, count[b.name])] = b.address()
 	}
 	text, err := json.MarshalIndent(addrs, "", "  ")
 	if err != nil {
