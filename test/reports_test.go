@@ -98,7 +98,7 @@ func TestReports(t *testing.T) {
 	for _, want := range []string{
 		"a.test, " + day.Format(time.DateOnly) + " to " + day.Format(time.DateOnly) + ", as 2 servers report: 42 messages were proved to be the domain's, 5 were not.\n",
 		"5 from 203.0.113.7: filed as junk; ", "news.example.net",
-		"a.test (MTA-STS): 41 connections as they should be, 2 not\n", "at mail.a.test", "1 messages or files hold no report",
+		"a.test (MTA-STS): 41 connections as they should be, 2 not\n", "at mail.a.test", "No report could be read in 1 message or file.",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("there is no %q in\n%s", want, out)
