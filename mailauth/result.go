@@ -179,6 +179,11 @@ func (r *Result) explain(k *Check) {
 		r.because("%d more signatures were not looked at", k.more)
 	}
 	switch d := &r.DMARC; {
+	case k.tooLong:
+	case k.authors.fields == 0:
+		r.because("DMARC: it has no From, so that there is no policy to ask for")
+	case len(k.authors.domains) == 0:
+		r.because("DMARC: its From names no domain, so that there is no policy to ask for")
 	case d.Result == Pass:
 		r.because("DMARC: it is from %s", d.Domain)
 	case d.Result != None:
