@@ -154,7 +154,10 @@ func (d *Deliverer) prepare(ctx context.Context, m *Message) (*store.Acceptance,
 	x := newExpansion(d, true)
 	x.here, x.notice = m.Peer.here(), m.Envelope.From.IsZero()
 	for _, r := range m.Envelope.Rcpts {
-		if !m.senderKnown() {
+		switch {
+		case m.forged():
+			r.Notify = mail.NotifyNever
+		case !m.senderKnown():
 			r.Notify = noSuccess(r.Notify)
 		}
 		if err := x.add(ctx, r); err != nil {
@@ -232,6 +235,14 @@ func (m *Message) ours() bool { return m.Submission || m.Peer.Account != nil || 
 // message could have us write to anybody.
 func (m *Message) senderKnown() bool {
 	return m.ours() || m.Checked == nil || m.Checked.SPF.Result == mailauth.Pass
+}
+
+// forged tells whether its sender's domain, or what was found otherwise, says
+// that somebody else sent the message. Where an alias sends it on, and it is
+// refused there, nobody is told: he would be the wrong one.
+func (m *Message) forged() bool {
+	r := m.Checked
+	return !m.ours() && r != nil && (r.Verdict == mailauth.Junk || r.SPF.Result == mailauth.Fail && r.DMARC.Result != mailauth.Pass)
 }
 
 func (d *Deliverer) log(m *Message, a *store.Acceptance) {

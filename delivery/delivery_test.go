@@ -446,6 +446,25 @@ func TestNotify(t *testing.T) {
 			}
 		}
 	}
+	// What an alias sends on comes back to nobody if it is forged.
+	for i, c := range []struct {
+		r     mailauth.Result
+		never bool
+	}{
+		{mailauth.Result{SPF: mailauth.SPF{Result: mailauth.Fail}}, true},
+		{mailauth.Result{SPF: mailauth.SPF{Result: mailauth.Fail}, DMARC: mailauth.DMARC{Result: mailauth.Pass}}, false},
+		{mailauth.Result{SPF: mailauth.SPF{Result: mailauth.None}, Verdict: mailauth.Junk}, true},
+		{mailauth.Result{SPF: mailauth.SPF{Result: mailauth.SoftFail}}, false},
+		{mailauth.Result{SPF: mailauth.SPF{Result: mailauth.None}}, false},
+	} {
+		m := message("x\r\n", "one@b.test")
+		m.Checked = &c.r
+		a, err := s.Prepare(t.Context(), m)
+		s.must(err)
+		if r := a.Outgoing[0].Envelope.Rcpts[0]; (r.Notify == mail.NotifyNever) != c.never {
+			t.Errorf("%d: notify %v", i, r.Notify)
+		}
+	}
 	// Nobody is told on behalf of the null sender (RFC 5321 §6.1).
 	m.Op, m.Envelope.From, told = "", mail.Address{}, nil
 	_, err = s.Accept(t.Context(), m)
