@@ -28,7 +28,7 @@ const (
 	pageBytes  = 8 << 10  // about, of a page
 )
 
-const magic = "PstIdx\x00\x02"
+const magic = "PstIdx\x00\x03"
 
 // columnFields are the header fields whose texts are kept whole.
 var columnFields = [...]string{"Subject", "From", "To", "Cc", "Bcc"}

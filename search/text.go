@@ -81,7 +81,7 @@ func grow(buf []byte, n int) []byte {
 	return buf[:0]
 }
 
-// headerField calls fn with the folded text of every field of a name until it
+// headerField calls fn with the folded texts of every field of a name until it
 // returns false; encoded words count decoded (RFC 9051 §6.4.4).
 func (r *Reader) headerField(name string, fn func(folded []byte) bool) error {
 	h, err := r.readHeader()
@@ -89,7 +89,7 @@ func (r *Reader) headerField(name string, fn func(folded []byte) bool) error {
 		return err
 	}
 	for f := range mail.Fields(h) {
-		if f.Is(name) && !fn(r.foldText(mail.DecodeText(f.Value()))) {
+		if f.Is(name) && !r.fieldTexts(fn, mail.DecodeText(f.Value())) {
 			break
 		}
 	}
@@ -106,6 +106,37 @@ func (r *Reader) foldText(parts ...string) []byte {
 	return r.folded
 }
 
+// fieldTexts calls fn with the folded text of a field and, if that differs,
+// with one where each run of white space is a space, which is what it means
+// (RFC 5322 §3.2.2): a field may be folded by a tab. It tells whether fn wants
+// more.
+func (r *Reader) fieldTexts(fn func(folded []byte) bool, parts ...string) bool {
+	folded := r.foldText(parts...)
+	if !fn(folded) {
+		return false
+	}
+	spaced := oneSpace(folded)
+	return len(spaced) == 0 || fn(spaced)
+}
+
+// oneSpace makes a space of each run of white space, in place. It returns
+// nothing if there is nothing to do.
+func oneSpace(b []byte) []byte {
+	if !bytes.ContainsAny(b, "\t\r\n") && !bytes.Contains(b, []byte("  ")) {
+		return nil
+	}
+	out := b[:0]
+	for _, c := range b {
+		if c == '\t' || c == '\r' || c == '\n' {
+			c = ' '
+		}
+		if c != ' ' || len(out) == 0 || out[len(out)-1] != ' ' {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // headerTexts hands out the fields of the message's header, each as its name
 // and its decoded text.
 func (r *Reader) headerTexts(to sink) error {
@@ -118,22 +149,27 @@ func (r *Reader) headerTexts(to sink) error {
 }
 
 func (r *Reader) fields(header []byte, to sink) {
+	take := func(folded []byte) bool {
+		to.text(folded, true)
+		return !to.done()
+	}
 	for f := range mail.Fields(header) {
 		if to.done() {
 			return
 		}
 		text := mail.DecodeText(f.Value())
 		if f.Name != "" {
-			to.text(r.foldText(f.Name, ": ", text), true)
+			r.fieldTexts(take, f.Name, ": ", text)
 		} else {
-			to.text(r.foldText(text), true)
+			r.fieldTexts(take, text)
 		}
 	}
 }
 
 // bodyTexts hands out the texts of the body: in every encoding and charset,
-// and the headers of the parts and messages inside. The contents of other
-// types mean nothing as text.
+// and the headers of the parts and messages inside. What is of type message and
+// no message, as a delivery status, is text, too. The contents of other types
+// mean nothing as text.
 func (r *Reader) bodyTexts(to sink) error { return r.part(&r.msg.Meta.Root, false, to) }
 
 func (r *Reader) part(p *mail.Part, withHeader bool, to sink) error {
@@ -156,7 +192,7 @@ func (r *Reader) part(p *mail.Part, withHeader bool, to sink) error {
 		}
 	case p.Message != nil:
 		return r.part(&p.Message.Root, true, to)
-	case p.Type == "text":
+	case p.Type == "text" || p.Type == "message":
 		return r.content(p, to)
 	}
 	return nil

@@ -85,7 +85,7 @@ func searchCommands() []string {
 			list = append(list, "SEARCH "+key+" "+date)
 		}
 	}
-	return append(list, "SEARCH LARGER 300", "SEARCH SMALLER 300", "SEARCH KEYWORD KW", "SEARCH UNKEYWORD kw",
+	return append(list, "SEARCH SUBJECT {12+}\r\ndinner plans", "SEARCH LARGER 300", "SEARCH SMALLER 300", "SEARCH KEYWORD KW", "SEARCH UNKEYWORD kw",
 		"SEARCH NOT (OR SEEN FLAGGED)", "SEARCH OR SUBJECT ring NOT SEEN", "SEARCH (SEEN OR SUBJECT ring BODY ring)", "SEARCH 5:*,1 NOT 7",
 		"SEARCH UID 3:9,100000:*", "SEARCH OLDER 100 YOUNGER 1000000000", "SEARCH RETURN (MIN MAX COUNT ALL) SEEN",
 		"SEARCH RETURN (PARTIAL 3:5) SEEN", "UID SEARCH RETURN () UNSEEN")
@@ -160,6 +160,9 @@ func (g searchMail) subject() string {
 	}
 	if g.IntN(10) == 0 {
 		s = "[fwd: " + s + "]"
+	}
+	if g.IntN(4) == 0 {
+		s = strings.Replace(s, " ", g.pick("\r\n\t", "\r\n  ", "   "), 1)
 	}
 	return s
 }
