@@ -39,6 +39,8 @@ func charsetOf(name string) encoding.Encoding {
 		return nil
 	case "utf-16":
 		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM) // RFC 2781 §4.3
+	case "utf-7", "unicode-1-1-utf-7":
+		return utf7{}
 	case "hz-gb-2312":
 		return simplifiedchinese.HZGB2312
 	}
