@@ -35,6 +35,7 @@ type reportSet struct {
 	Left  int                `json:"left,omitempty"`  // reports too many to be read
 
 	records int
+	seen    map[string]bool // by who sent it and its id
 }
 
 // add takes the reports of a message or file that end after a time.
@@ -43,7 +44,7 @@ func (s *reportSet) add(in io.Reader, since time.Time) {
 	unpack.Each(in, func(text []byte) {
 		if r, err := dmarcrpt.Parse(text); err == nil {
 			found = true
-			if !time.Unix(r.Metadata.End, 0).Before(since) && s.room(len(r.Records)) {
+			if !time.Unix(r.Metadata.End, 0).Before(since) && s.first(r.Policy.Domain, r.Metadata.Org, r.Metadata.ID) && s.room(len(r.Records)) {
 				s.DMARC = append(s.DMARC, r)
 			}
 		} else if r, err := tlsrpt.Parse(text); err == nil {
@@ -52,7 +53,7 @@ func (s *reportSet) add(in io.Reader, since time.Time) {
 			for _, p := range r.Policies {
 				n += 1 + len(p.Failures)
 			}
-			if !r.Range.End.Before(since) && s.room(n) {
+			if !r.Range.End.Before(since) && s.first(r.Organization, r.ID) && s.room(n) {
 				s.TLS = append(s.TLS, r)
 			}
 		}
@@ -60,6 +61,18 @@ func (s *reportSet) add(in io.Reader, since time.Time) {
 	if !found {
 		s.Other++
 	}
+}
+
+// first tells whether a report comes for the first time. One without an id may be
+// any.
+func (s *reportSet) first(words ...string) bool {
+	key := fmt.Sprintf("%q", words)
+	again := s.seen[key] && words[len(words)-1] != ""
+	if s.seen == nil {
+		s.seen = map[string]bool{}
+	}
+	s.seen[key] = true
+	return !again
 }
 
 // room tells whether n records more are read.
