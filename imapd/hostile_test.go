@@ -1,12 +1,15 @@
 package imapd_test
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"postrider/store"
 )
 
 // TestHostile sends what costs a careless server its memory or its time. Each is
@@ -100,6 +103,42 @@ func TestHostile(t *testing.T) {
 		}
 		c.send(`x SELECT INBOX`) // also forgives
 		c.tagged("x")
+	}
+}
+
+// TestHostileSample gives SELECT a sample of sequence numbers that names all
+// messages thousands of times.
+func TestHostileSample(t *testing.T) {
+	const messages, times = 4000, 4000
+	w := newWorld(t)
+	nc := w.dial("x")
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(120 * time.Second))
+	c := newClient(t, nc)
+	c.line()
+	for _, line := range []string{
+		`a LOGIN alice@a.test "` + password + `"`,
+		"a APPEND INBOX" + strings.Repeat(" {2+}\r\n\r\n", messages),
+		"a ENABLE QRESYNC",
+		"a SELECT INBOX",
+	} {
+		c.send(line)
+		if got := c.tagged("a"); !strings.HasPrefix(got, "a OK") {
+			t.Fatalf("%.100q", got)
+		}
+	}
+	inbox, err := w.store.Mailbox(context.Background(), w.alice.ID, store.Inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.TrimSuffix(strings.Repeat(fmt.Sprintf("1:%d,", messages), times), ",")
+	start := spent(t)
+	c.send(fmt.Sprintf("a SELECT INBOX (QRESYNC (%d 100000 1 (%s %s)))", inbox.UIDValidity, all, all))
+	if got := c.tagged("a"); !strings.HasPrefix(got, "a OK") {
+		t.Fatalf("%.100q", got)
+	}
+	if took := spent(t) - start; took > time.Second/2 {
+		t.Errorf("it takes %v", took)
 	}
 }
 

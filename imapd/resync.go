@@ -101,13 +101,14 @@ func tellEarlier(e *encoder, gone store.UIDSet) {
 }
 
 // matched is the UID up to which a sample says that the client knows what is
-// gone (RFC 7162 §3.2.5.2): the highest one that still has its number.
+// gone (RFC 7162 §3.2.5.2): the highest one that still has its number. Both
+// ascend; what does not is no sample, and might never end.
 func (v *mailboxView) matched(seqs, uids wire.Set) (upTo store.UID) {
 	nextUID, stop := iter.Pull(uids.Numbers(math.MaxUint32))
 	defer stop()
 	for n := range seqs.Numbers(uint32(v.told.Len())) {
 		u, ok := nextUID()
-		if !ok || v.told.UID(int(n)-1) != store.UID(u) {
+		if !ok || v.told.UID(int(n)-1) != store.UID(u) || store.UID(u) <= upTo {
 			break
 		}
 		upTo = store.UID(u)
