@@ -154,17 +154,6 @@ func absent(v *store.View, last store.UID) (out store.UIDSet) {
 	return out
 }
 
-// uidSet is a set of the wire as one of the store: sorted and disjoint. "*" is
-// last.
-func uidSet(set wire.Set, last store.UID) store.UIDSet {
-	all := make([]store.UIDRange, len(set.Ranges))
-	for i, r := range set.Ranges {
-		lo, hi, _ := bounds(r, uint32(last))
-		all[i] = store.UIDRange{Lo: store.UID(max(lo, 1)), Hi: store.UID(hi)}
-	}
-	return store.UIDSetOfRanges(all)
-}
-
 // intersect is what two sets have in common.
 func intersect(a, b store.UIDSet) (out store.UIDSet) {
 	for i, j := 0, 0; i < len(a) && j < len(b); {

@@ -19,7 +19,7 @@ func (s *session) resolve(set wire.Set, uid bool) ([]int, error) {
 	case uid:
 		return s.box.uidIndices(set), nil
 	}
-	return s.box.seqIndices(set, true)
+	return s.box.seqIndices(set)
 }
 
 // savedIndices is what $ stands for: the saved result less what was expunged
@@ -34,47 +34,43 @@ func (s *session) savedIndices() []int {
 	return out
 }
 
-// seqIndices resolves sequence numbers, of which 0 stands for "*". If strict,
-// each has to be one of a message (RFC 9051 §9: seq-number), but for ranges with
-// "*" where there is none: clients ask for 1:* of empty mailboxes.
-func (v *mailboxView) seqIndices(set wire.Set, strict bool) ([]int, error) {
+// seqIndices resolves sequence numbers, of which 0 stands for "*". Each has to
+// be one of a message (RFC 9051 §9: seq-number), but for ranges with "*" where
+// there is none: clients ask for 1:* of empty mailboxes.
+func (v *mailboxView) seqIndices(set wire.Set) ([]int, error) {
 	n := uint32(v.told.Len())
-	var out []int
 	for _, r := range set.Ranges {
-		lo, hi, star := bounds(r, n)
-		if strict && max(r.A, r.B) > n && !(star && n == 0) {
+		if _, _, star := bounds(r, n); max(r.A, r.B) > n && !(star && n == 0) {
 			return nil, errSequence
 		}
-		out = fill(out, int(max(lo, 1))-1, int(min(hi, n)))
 	}
-	return ascending(out), nil
+	var out []int
+	for _, r := range uidSet(set, store.UID(n)) {
+		out = fill(out, int(r.Lo)-1, int(min(uint32(r.Hi), n)))
+	}
+	return out, nil
 }
 
 // uidIndices resolves UIDs.
 func (v *mailboxView) uidIndices(set wire.Set) []int {
-	var last uint32
+	var last store.UID
 	if n := v.told.Len(); n > 0 {
-		last = uint32(v.told.UID(n - 1))
+		last = v.told.UID(n - 1)
 	}
 	var out []int
-	for _, r := range set.Ranges {
-		lo, hi, _ := bounds(r, last)
-		from, _ := v.told.Index(store.UID(lo))
-		to, ok := v.told.Index(store.UID(hi))
+	for _, r := range uidSet(set, last) {
+		from, _ := v.told.Index(r.Lo)
+		to, ok := v.told.Index(r.Hi)
 		if ok {
 			to++
 		}
 		out = fill(out, from, to)
 	}
-	return ascending(out)
+	return out
 }
 
-// fill adds the numbers from, up to to, but no more of them than ever make
-// sense: a set may name all messages thousands of times.
+// fill adds the numbers from, up to to.
 func fill(out []int, from, to int) []int {
-	if n := len(out); n > 1<<16 && n > 4*to {
-		out = ascending(out)
-	}
 	if to > from {
 		out = slices.Grow(out, to-from)
 	}
@@ -97,12 +93,15 @@ func bounds(r wire.Range, largest uint32) (lo, hi uint32, star bool) {
 	return min(a, b), max(a, b), star
 }
 
-// ascending sorts indices and drops doubles, which overlapping ranges make.
-func ascending(list []int) []int {
-	if !slices.IsSorted(list) {
-		slices.Sort(list)
+// uidSet is a set of the wire, of UIDs or of sequence numbers, as one of the
+// store: sorted and disjoint, however often it names the same. "*" is last.
+func uidSet(set wire.Set, last store.UID) store.UIDSet {
+	all := make([]store.UIDRange, len(set.Ranges))
+	for i, r := range set.Ranges {
+		lo, hi, _ := bounds(r, uint32(last))
+		all[i] = store.UIDRange{Lo: store.UID(max(lo, 1)), Hi: store.UID(hi)}
 	}
-	return slices.Compact(list)
+	return store.UIDSetOfRanges(all)
 }
 
 // appendUIDs adds a set of UIDs as it stands on the wire.
