@@ -9,17 +9,20 @@ import (
 // glob is a LIST pattern: "*" matches anything, "%" anything but a delimiter.
 type glob struct {
 	pattern string
-	inbox   string // the pattern for what is below INBOX, whose case does not count
+	places  *places
+	inbox   *places // for what is below INBOX, whose case does not count
+	upper   *places // for INBOX itself
 }
 
 func newGlob(ref, pattern string) glob {
 	if strings.HasPrefix(pattern, string(store.Delimiter)) {
 		ref, pattern = "", pattern[1:]
 	}
-	g := glob{pattern: collapse(ref + pattern)}
-	g.inbox = g.pattern
-	if n := len(store.Inbox); len(g.pattern) >= n && strings.EqualFold(g.pattern[:n], store.Inbox) {
-		g.inbox = store.Inbox + g.pattern[n:]
+	pattern = collapse(ref + pattern)
+	g := glob{pattern: pattern, places: placesOf(pattern), upper: placesOf(strings.ToUpper(pattern))}
+	g.inbox = g.places
+	if n := len(store.Inbox); len(pattern) >= n && strings.EqualFold(pattern[:n], store.Inbox) {
+		g.inbox = placesOf(store.Inbox + pattern[n:])
 	}
 	return g
 }
@@ -52,49 +55,74 @@ func (g glob) endsAtLevel() bool { return strings.HasSuffix(g.pattern, "%") }
 func (g glob) match(name string) bool {
 	switch {
 	case name == store.Inbox: // "inb*" means it too
-		return matchGlob(strings.ToUpper(g.pattern), name)
+		return g.upper.match(name)
 	case strings.HasPrefix(name, store.Inbox+string(store.Delimiter)):
-		return matchGlob(g.inbox, name)
+		return g.inbox.match(name)
 	}
-	return matchGlob(g.pattern, name)
+	return g.places.match(name)
 }
 
-// matchGlob keeps, for each byte of the name, the set of places in the pattern
+// places are those of each byte in a pattern, as bits: of wildcards, and of
+// bytes that stand for themselves. It is one goroutine's.
+type places struct {
+	n          int // bytes of the pattern
+	of         map[byte][]uint64
+	here, next []uint64
+	none       []uint64
+}
+
+func placesOf(pattern string) *places {
+	words := len(pattern)/64 + 1
+	p := &places{n: len(pattern), of: map[byte][]uint64{}}
+	p.here, p.next, p.none = make([]uint64, words), make([]uint64, words), make([]uint64, words)
+	for i := range len(pattern) {
+		if p.of[pattern[i]] == nil {
+			p.of[pattern[i]] = make([]uint64, words)
+		}
+		p.of[pattern[i]][i/64] |= 1 << (i % 64)
+	}
+	return p
+}
+
+// places returns those of a byte.
+func (p *places) places(c byte) []uint64 {
+	if at := p.of[c]; at != nil {
+		return at
+	}
+	return p.none
+}
+
+// match keeps, for each byte of the name, the set of places in the pattern
 // where the match may stand, so that many wildcards cost no more than few.
-func matchGlob(p, name string) bool {
-	if len(p) > 2*len(name)+1 { // a wildcard between any two bytes
+func (p *places) match(name string) bool {
+	if p.n > 2*len(name)+1 { // a wildcard between any two bytes
 		return false
 	}
-	here := make([]bool, len(p)+1)
-	next := make([]bool, len(p)+1)
-	here[0] = true
-	skipWildcards(p, here)
-	for i := 0; i < len(name); i++ {
-		clear(next)
-		alive := false
-		for at, ok := range here[:len(p)] {
-			switch {
-			case !ok:
-			case p[at] == '*', p[at] == '%' && name[i] != store.Delimiter:
-				next[at], alive = true, true
-			case p[at] == name[i]:
-				next[at+1], alive = true, true
-			}
+	star, percent := p.places('*'), p.places('%')
+	clear(p.here)
+	p.here[0] = 1 | (star[0]|percent[0])&1<<1 // behind a wildcard, which may match nothing
+	for i := range len(name) {
+		own, level := p.places(name[i]), percent
+		switch name[i] {
+		case store.Delimiter:
+			level = p.none
+		case '*', '%': // which only wildcards match
+			own = p.none
 		}
-		if !alive {
+		var alive, carry, skipped uint64
+		for w, here := range p.here {
+			moved := here & own[w]
+			next := moved<<1 | carry | here&(star[w]|level[w])
+			wild := next & (star[w] | percent[w])
+			next |= wild<<1 | skipped
+			carry, skipped = moved>>63, wild>>63
+			p.next[w] = next
+			alive |= next
+		}
+		if alive == 0 {
 			return false
 		}
-		skipWildcards(p, next)
-		here, next = next, here
+		p.here, p.next = p.next, p.here
 	}
-	return here[len(p)]
-}
-
-// skipWildcards adds the places behind wildcards, which may match nothing.
-func skipWildcards(p string, at []bool) {
-	for i := range len(p) {
-		if at[i] && (p[i] == '*' || p[i] == '%') {
-			at[i+1] = true
-		}
-	}
+	return p.here[p.n/64]>>(p.n%64)&1 != 0
 }

@@ -142,6 +142,32 @@ func TestHostileSets(t *testing.T) {
 	}
 }
 
+// TestHostilePatterns lists many mailboxes of long names by many patterns, each
+// of which almost matches all of them.
+func TestHostilePatterns(t *testing.T) {
+	w := newWorld(t)
+	nc := w.dial("x")
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(120 * time.Second))
+	c := newClient(t, nc)
+	c.line()
+	c.send(`a LOGIN alice@a.test "` + password + `"`)
+	c.tagged("a")
+	for i := range 60 {
+		c.send(fmt.Sprintf("a CREATE %s%d", strings.Repeat("ab", 400), i))
+		c.tagged("a")
+	}
+	pattern := strings.Repeat("*a%b", 300) + "x"
+	start := spent(t)
+	c.send(`a LIST "" (` + strings.TrimSpace(strings.Repeat(pattern+" ", 50)) + ")")
+	if got := c.tagged("a"); !strings.HasPrefix(got, "a OK") {
+		t.Fatalf("%.100q", got)
+	}
+	if took := spent(t) - start; took > 3*time.Second { // twice what it takes with -race, ten times without
+		t.Errorf("it takes %v", took)
+	}
+}
+
 // spent is how long this process has had a processor.
 func spent(t *testing.T) time.Duration {
 	t.Helper()

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -66,5 +67,43 @@ func TestGlobs(t *testing.T) {
 		if got := newGlob("", c.pattern).match(c.name); got != c.want {
 			t.Errorf("%.20q matches %q: %t", c.pattern, c.name, got)
 		}
+	}
+}
+
+// TestGlobModel compares matches of random patterns, of more than a word of
+// places too, with a matcher that tries everything.
+func TestGlobModel(t *testing.T) {
+	var slow func(p, name string) bool
+	slow = func(p, name string) bool {
+		switch {
+		case p == "":
+			return name == ""
+		case p[0] == '*' || p[0] == '%':
+			return slow(p[1:], name) || name != "" && (p[0] == '*' || name[0] != '/') && slow(p, name[1:])
+		}
+		return name != "" && name[0] == p[0] && slow(p[1:], name[1:])
+	}
+	rnd := rand.New(rand.NewPCG(7, 8))
+	text := func(of string, n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = of[rnd.IntN(len(of))]
+		}
+		return string(b)
+	}
+	matched := 0
+	for range 20000 {
+		head := text("ab/", 60*rnd.IntN(3)) // so that wildcards stand at the end of a word of places
+		pattern, name := head+text("ab/*%", rnd.IntN(9)), head+text("ab/*%", rnd.IntN(9))
+		want := slow(pattern, name)
+		if want {
+			matched++
+		}
+		if got := placesOf(collapse(pattern)).match(name); got != want {
+			t.Fatalf("%q matches %q: %t", pattern, name, got)
+		}
+	}
+	if matched < 1000 {
+		t.Errorf("only %d match", matched)
 	}
 }
