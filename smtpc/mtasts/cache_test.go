@@ -285,7 +285,7 @@ func TestUnsafe(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s = newSite(t)
-	s.serve(func(http.ResponseWriter, *http.Request) { cancel(); <-ctx.Done() })
+	s.serve(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
 	if _, err := s.Fetcher.Fetch(ctx, "b.test"); !errors.Is(err, context.Canceled) {
 		t.Errorf("a server that does not answer: %v", err)
 	}
