@@ -1,6 +1,7 @@
 package order
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"slices"
@@ -80,6 +81,13 @@ type entry struct {
 	i     int32
 }
 
+// Of so few entries fronts are not worth being made; of so many they are sorted
+// by their bytes, which looks at none of them twice.
+const (
+	fewEntries  = 24
+	manyEntries = 256
+)
+
 // Sort returns the messages 0 to n-1 in the order of the columns, the first
 // counting most. Where all are equal, messages keep their order, in that of
 // the mailbox whatever is reversed.
@@ -88,7 +96,8 @@ func Sort(n int, columns []Column) []int32 {
 	for i := range entries {
 		entries[i].i = int32(i)
 	}
-	sortEntries(entries, columns, 0)
+	s := sorter{spare: make([]entry, n)}
+	s.sort(entries, columns, 0)
 	order := make([]int32, n)
 	for k, e := range entries {
 		order[k] = e.i
@@ -96,33 +105,97 @@ func Sort(n int, columns []Column) []int32 {
 	return order
 }
 
-// sortEntries sorts entries, which stand in the order of their messages, by
-// columns, of which the first counts from depth on. It compares numbers alone:
-// what is equal so far is sorted by what comes next.
-func sortEntries(entries []entry, columns []Column, depth int) {
+type sorter struct {
+	spare []entry // for byBytes
+}
+
+// sort sorts entries, which stand in the order of their messages, by columns,
+// of which the first counts from depth on. Fronts are numbers that lie side by
+// side: what is equal so far is sorted by what comes next.
+func (s *sorter) sort(entries []entry, columns []Column, depth int) {
 	if len(entries) < 2 || len(columns) == 0 {
+		return
+	}
+	if len(entries) < fewEntries {
+		few(entries, columns, depth)
 		return
 	}
 	c := &columns[0]
 	for k, e := range entries {
 		entries[k].front = c.front(e.i, depth)
 	}
-	slices.SortFunc(entries, func(a, b entry) int {
-		if a.front != b.front {
-			return cmp.Compare(a.front, b.front)
-		}
-		return cmp.Compare(a.i, b.i)
-	})
+	if len(entries) < manyEntries {
+		slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(a.front, b.front) })
+	} else {
+		s.byBytes(entries)
+	}
 	for start := 0; start < len(entries); {
 		front, end := entries[start].front, start+1
 		for end < len(entries) && entries[end].front == front {
 			end++
 		}
 		if run := entries[start:end]; c.goesOn(front) {
-			sortEntries(run, columns, depth+frontText)
+			s.sort(run, columns, depth+frontText)
 		} else {
-			sortEntries(run, columns[1:], 0)
+			s.sort(run, columns[1:], 0)
 		}
 		start = end
+	}
+}
+
+// few sorts some entries by comparing them as a whole.
+func few(entries []entry, columns []Column, depth int) {
+	slices.SortStableFunc(entries, func(a, b entry) int {
+		order := columns[0].compare(a.i, b.i, depth)
+		for k := 1; order == 0 && k < len(columns); k++ {
+			order = columns[k].compare(a.i, b.i, 0)
+		}
+		return order
+	})
+}
+
+// compare orders two messages by a number, or by a text from depth on, where
+// both have as much.
+func (c *Column) compare(a, b int32, depth int) int {
+	var order int
+	if c.Numbers != nil {
+		order = cmp.Compare(c.Numbers[a], c.Numbers[b])
+	} else {
+		order = bytes.Compare(c.Texts[a][depth:], c.Texts[b][depth:])
+	}
+	if c.Reverse {
+		return -order
+	}
+	return order
+}
+
+// byBytes sorts entries by their fronts and keeps the order of equal ones: once
+// for each byte in which fronts differ, the lowest first.
+func (s *sorter) byBytes(entries []entry) {
+	var counts [8][256]int32
+	for _, e := range entries {
+		for d := range counts {
+			counts[d][byte(e.front>>(8*d))]++
+		}
+	}
+	from, to := entries, s.spare[:len(entries)]
+	for d := range counts {
+		count := &counts[d]
+		if int(count[byte(from[0].front>>(8*d))]) == len(from) {
+			continue
+		}
+		at := int32(0)
+		for b, n := range count {
+			count[b], at = at, at+n
+		}
+		for _, e := range from {
+			b := byte(e.front >> (8 * d))
+			to[count[b]] = e
+			count[b]++
+		}
+		from, to = to, from
+	}
+	if &from[0] != &entries[0] {
+		copy(entries, from)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"postrider/imapd/order"
@@ -18,6 +19,9 @@ func TestSort(t *testing.T) {
 	words := [][]byte{nil, []byte("A"), []byte("LONGER THAN EIGHT"), []byte("LONGER THAN NINE"), []byte("LONGER T"), []byte("\xff"), []byte("A\x00")}
 	for range 300 {
 		n := rnd.IntN(40)
+		if rnd.IntN(5) == 0 {
+			n = rnd.IntN(1500)
+		}
 		columns := make([]order.Column, 1+rnd.IntN(3))
 		for c := range columns {
 			columns[c].Reverse = rnd.IntN(2) == 0
@@ -60,11 +64,17 @@ func TestSort(t *testing.T) {
 // BenchmarkSort is what SORT (SUBJECT) does with the subjects of 2,000 threads
 // of five, which begin alike.
 func BenchmarkSort(b *testing.B) {
-	rnd := rand.New(rand.NewPCG(3, 4))
 	column := order.Column{Texts: make([][]byte, 10_000)}
+	words := strings.Fields("THE BUDGET FOR NEXT QUARTER MEETING NOTES PLEASE REVIEW INVOICE OFFER CONTRACT TRAVEL PLAN SERVER UPDATE REPORT")
 	for i := range column.Texts {
-		column.Texts[i] = fmt.Appendf(nil, "MINUTES OF THE MEETING %d", rnd.IntN(2_000))
+		r := rand.New(rand.NewPCG(1, uint64(i/5)))
+		var b []byte
+		for range 3 + r.IntN(5) {
+			b = append(append(b, words[r.IntN(len(words))]...), ' ')
+		}
+		column.Texts[i] = fmt.Appendf(b, "#%d.%d", i/5, i%5)
 	}
+
 	for b.Loop() {
 		order.Sort(len(column.Texts), []order.Column{column})
 	}
