@@ -285,8 +285,11 @@ func TestUnsafe(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s = newSite(t)
-	s.serve(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
-	if _, err := s.Fetcher.Fetch(ctx, "b.test"); !errors.Is(err, context.Canceled) {
+	over := make(chan struct{})
+	s.serve(func(http.ResponseWriter, *http.Request) { cancel(); <-over })
+	_, err := s.Fetcher.Fetch(ctx, "b.test")
+	close(over)
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("a server that does not answer: %v", err)
 	}
 }
