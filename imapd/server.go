@@ -43,6 +43,7 @@ type Server struct {
 	open     sessions
 
 	rendered *rendered
+	sorted   sortedOrders
 }
 
 // New makes a Server.

@@ -53,15 +53,10 @@ func parseSortCriteria(d *wire.Decoder) []order.Criterion {
 // sortResults puts what was found in order. Messages that have been expunged
 // meanwhile, of which the client does not know yet, may stand anywhere.
 func (s *session) sortResults(r *results, criteria []order.Criterion) error {
-	keys, err := s.sortKeys(r, criteria)
+	sorted, err := s.orderOf(r, criteria)
 	if err != nil {
 		return err
 	}
-	columns := make([]order.Column, len(criteria))
-	for k, c := range criteria {
-		columns[k] = r.column(c, keys)
-	}
-	sorted := order.Sort(len(r.list), columns)
 	list := make([]int, len(r.list))
 	var scores []int
 	if r.scores != nil {
@@ -75,6 +70,30 @@ func (s *session) sortResults(r *results, criteria []order.Criterion) error {
 	}
 	r.list, r.scores = list, scores
 	return nil
+}
+
+// orderOf returns the order of what was found. If that is all of a mailbox, and
+// its relevance does not count, it is remembered.
+func (s *session) orderOf(r *results, criteria []order.Criterion) ([]int32, error) {
+	whole := len(r.list) == r.g.view.Len() && r.scores == nil
+	if whole {
+		if sorted := s.srv.sorted.get(r.g.view, criteria); sorted != nil {
+			return sorted, nil
+		}
+	}
+	keys, err := s.sortKeys(r, criteria)
+	if err != nil {
+		return nil, err
+	}
+	columns := make([]order.Column, len(criteria))
+	for k, c := range criteria {
+		columns[k] = r.column(c, keys)
+	}
+	sorted := order.Sort(len(r.list), columns)
+	if whole {
+		s.srv.sorted.put(r.g.view, criteria, sorted)
+	}
+	return sorted, nil
 }
 
 // sortKeys reads the keys of the messages found, if a criterion needs them.
