@@ -42,15 +42,18 @@ func (o *sortedOrders) get(v *store.View, criteria []order.Criterion) []int32 {
 	return nil
 }
 
-// put remembers an order, in place of those of views that are no more, or of the
-// oldest if there are too many.
+// put remembers an order once, in place of those of views that are no more, or
+// of the oldest if there are too many.
 func (o *sortedOrders) put(v *store.View, criteria []order.Criterion, sorted []int32) {
 	if len(sorted) > sortedMessages {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.list = slices.DeleteFunc(o.list, func(s sortedOrder) bool { return s.view.Value() == nil })
+	o.list = slices.DeleteFunc(o.list, func(s sortedOrder) bool {
+		// Another session may have sorted the same at the same time.
+		return s.view.Value() == nil || s.view == weak.Make(v) && slices.Equal(s.criteria, criteria)
+	})
 	if len(o.list) >= sortedOrdersMax {
 		o.list = slices.Delete(o.list, 0, 1)
 	}

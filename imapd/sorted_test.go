@@ -30,6 +30,9 @@ func TestSortedOrders(t *testing.T) {
 	if o.get(views[0], bySubject) != nil || o.get(views[1], bySubject) == nil || o.get(views[1], byDate)[0] != 100 {
 		t.Error("the oldest did not make room, or another did")
 	}
+	if o.put(views[1], byDate, []int32{100}); o.get(views[1], bySubject) == nil {
+		t.Error("an order is there twice, and took another's place")
+	}
 	if o.put(views[2], byDate, make([]int32, sortedMessages+1)); o.get(views[2], byDate) != nil {
 		t.Error("a very large order is remembered")
 	}

@@ -81,8 +81,9 @@ type entry struct {
 	i     int32
 }
 
-// Of so few entries fronts are not worth being made; of so many they are sorted
-// by their bytes, which looks at none of them twice.
+// Fewer entries than fewEntries are compared as they are, since making fronts
+// would cost more; from manyEntries on fronts are sorted by their bytes, which
+// compares none with another.
 const (
 	fewEntries  = 24
 	manyEntries = 256
